@@ -1,0 +1,1 @@
+"""Fingerprinters: small probes, each finding one kind of facts about the machine."""
