@@ -1,0 +1,1 @@
+"""The encamp daemon: model, state, scheduler, consensus, evaluation, RPC, server, node agent and command line."""

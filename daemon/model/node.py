@@ -1,0 +1,115 @@
+"""Node: the record of a machine. Pure.
+
+Source: spec/scheduler.md 1.4; names: spec/nomad-surface.md B3.
+"""
+
+from __future__ import annotations
+
+from daemon.model.base import Wire
+from daemon.model.enums import Eligibility, NodeStatus
+
+
+class DriverInfo(Wire, frozen=True, kw_only=True):
+    """State of one driver on a node."""
+
+    detected: bool = False
+    healthy: bool = False
+    health_description: str = ""
+    attributes: dict[str, str] = {}
+    update_time_ns: int = 0
+
+
+class HostVolume(Wire, frozen=True, kw_only=True):
+    """A host directory that the operator offers to jobs."""
+
+    name: str
+    path: str
+    read_only: bool = False
+
+
+class NodeNetwork(Wire, frozen=True, kw_only=True):
+    """One network interface usable by tasks."""
+
+    device: str
+    ip: str
+    mode: str = "host"
+    mbits: int = 1000
+
+
+class NodeResources(Wire, frozen=True, kw_only=True):
+    """Totals of a node, before what is reserved. MHz, MB."""
+
+    cpu_shares: int = 0
+    total_cores: int = 0
+    memory_mb: int = 0
+    disk_mb: int = 0
+    networks: tuple[NodeNetwork, ...] = ()
+    min_dynamic_port: int = 20000
+    max_dynamic_port: int = 32000
+
+
+class NodeReserved(Wire, frozen=True, kw_only=True):
+    """What the operator keeps back from jobs."""
+
+    cpu_shares: int = 0
+    memory_mb: int = 0
+    disk_mb: int = 0
+    cores: tuple[int, ...] = ()
+    ports: tuple[int, ...] = ()
+
+
+class DrainStrategy(Wire, frozen=True, kw_only=True):
+    """A drain in progress (records only for now)."""
+
+    deadline_ns: int = 0
+    ignore_system_jobs: bool = False
+    started_at_ns: int = 0
+    force_deadline_ns: int = 0
+
+
+class NodeEvent(Wire, frozen=True, kw_only=True):
+    """Something an operator wants to know about a node. The last 10 are kept."""
+
+    message: str
+    subsystem: str
+    timestamp_ns: int
+    details: dict[str, str] = {}
+
+
+class Node(Wire, frozen=True, kw_only=True):
+    """A machine that runs tasks."""
+
+    id: str
+    secret_id: str = ""
+    name: str = ""
+    datacenter: str = "dc1"
+    node_class: str = ""
+    node_pool: str = "default"
+    http_addr: str = ""
+    attributes: dict[str, str] = {}
+    meta: dict[str, str] = {}
+    drivers: dict[str, DriverInfo] = {}
+    host_volumes: dict[str, HostVolume] = {}
+    node_resources: NodeResources = NodeResources()
+    reserved: NodeReserved = NodeReserved()
+    node_max_allocs: int = 0
+    drain: DrainStrategy | None = None
+    scheduling_eligibility: Eligibility = Eligibility.ELIGIBLE
+    status: NodeStatus = NodeStatus.INITIALIZING
+    status_description: str = ""
+    status_updated_at_ns: int = 0
+    computed_class: str = ""
+    events: tuple[NodeEvent, ...] = ()
+    #: raised whenever the node's readiness or shape changes; plans carry it, apply drops what is stale.
+    epoch: int = 0
+    create_index: int = 0
+    modify_index: int = 0
+
+    @property
+    def ready(self) -> bool:
+        """True when new work may go there (spec/scheduler.md 1.4)."""
+        return (
+            self.status == NodeStatus.READY
+            and self.drain is None
+            and self.scheduling_eligibility == Eligibility.ELIGIBLE
+        )
