@@ -1,0 +1,1 @@
+"""The node agent: allocations and tasks on one machine."""

@@ -1,0 +1,1 @@
+"""ZeroMQ transport, codec, the table of methods."""

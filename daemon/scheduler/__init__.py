@@ -1,0 +1,1 @@
+"""The scheduler: (evaluation, job view, fleet) -> attempt. Pure."""

@@ -1,0 +1,1 @@
+"""The replicated state: tables, blocks, commands, apply, changes, snapshots, the fleet. Pure."""

@@ -1,0 +1,166 @@
+"""Commands: the entries of the replicated log, the only things that change the state.
+
+Theory: an entry carries all ids and the leader's time; `apply` reads no clock and makes no ids. The envelope
+has a schema version; an entry of a later version is refused, never skipped.
+Pure.
+
+Source: architecture.md "State"; spec/scheduler.md 1.5-1.8, 11.
+"""
+
+from __future__ import annotations
+
+from daemon.model.alloc import Allocation, AllocBlock, AllocHealth, DesiredTransition, NetworkStatus
+from daemon.model.base import Strict
+from daemon.model.enums import ClientStatus, Eligibility, NodeStatus
+from daemon.model.evaluation import Evaluation
+from daemon.model.job import Job, JobSource
+from daemon.model.node import Node, NodeEvent
+from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
+from daemon.model.tasks import TaskState
+
+#: raised with every change of the shape or the meaning of entries.
+SCHEMA = 1
+
+
+class Command(Strict, frozen=True, kw_only=True, tag_field="Kind", tag=True):
+    """Base of all commands. `time_ns` is the leader's wall clock and never goes back."""
+
+    time_ns: int
+
+
+class Noop(Command, frozen=True, kw_only=True):
+    """Does nothing; commits what was before it."""
+
+
+class ClusterInit(Command, frozen=True, kw_only=True):
+    """The first entry of a cluster's life."""
+
+    cluster_id: str
+
+
+class JobRegister(Command, frozen=True, kw_only=True):
+    """Create a job or make a new version of it. An equal spec makes no new version.
+
+    The evaluation is created in any case. `enforce_index`: None, or the job_modify_index that must be current
+    (0: must not exist); otherwise Conflict.
+    """
+
+    job: Job
+    source: JobSource | None = None
+    evaluation: Evaluation | None = None
+    enforce_index: int | None = None
+
+
+class JobDeregister(Command, frozen=True, kw_only=True):
+    """Stop a job (a new version with stop=true), or purge it with all that belongs to it."""
+
+    namespace: str
+    job_id: str
+    purge: bool = False
+    evaluation: Evaluation | None = None
+    no_shutdown_delay: bool = False
+
+
+class EvalsUpsert(Command, frozen=True, kw_only=True):
+    """Create or replace evaluations."""
+
+    evaluations: tuple[Evaluation, ...]
+
+
+class PlanApply(Command, frozen=True, kw_only=True):
+    """What the plan queue let through of a plan, with the evaluation's outcome when it committed whole."""
+
+    eval_id: str
+    namespace: str
+    job_id: str
+    job_version: int
+    blocks: tuple[AllocBlock, ...] = ()
+    allocs: tuple[Allocation, ...] = ()
+    node_epochs: dict[str, int] = {}
+    stops: tuple[AllocStop, ...] = ()
+    in_place: tuple[InPlaceUpdate, ...] = ()
+    marks: tuple[AllocMark, ...] = ()
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+class NodeRegister(Command, frozen=True, kw_only=True):
+    """Create or refresh a node. Keeps the stored status (if known), eligibility and drain."""
+
+    node: Node
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+class NodeStatusUpdate(Command, frozen=True, kw_only=True):
+    """Change the status of nodes, e.g. after missed heartbeats."""
+
+    node_ids: tuple[str, ...]
+    status: NodeStatus
+    description: str = ""
+    event: NodeEvent | None = None
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+class NodeEligibility(Command, frozen=True, kw_only=True):
+    """Allow or forbid new work on a node."""
+
+    node_id: str
+    eligibility: Eligibility
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+class ClientUpdate(Strict, frozen=True, kw_only=True):
+    """What a node says of one of its allocations."""
+
+    alloc_id: str
+    client_status: ClientStatus
+    client_description: str = ""
+    task_states: dict[str, TaskState] = {}
+    health: AllocHealth | None = None
+    network_status: NetworkStatus | None = None
+
+
+class AllocClientUpdate(Command, frozen=True, kw_only=True):
+    """A batch of reports from one node. Reports about unknown allocations are dropped."""
+
+    node_id: str
+    updates: tuple[ClientUpdate, ...]
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+class AllocTransition(Command, frozen=True, kw_only=True):
+    """Ask the scheduler to move or replace allocations."""
+
+    transitions: dict[str, DesiredTransition]
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+class Collect(Command, frozen=True, kw_only=True):
+    """Garbage collection: forget what is listed. Ids that are gone already are no error."""
+
+    evals: tuple[str, ...] = ()
+    allocs: tuple[str, ...] = ()
+    jobs: tuple[tuple[str, str], ...] = ()
+    nodes: tuple[str, ...] = ()
+
+
+AnyCommand = (
+    Noop
+    | ClusterInit
+    | JobRegister
+    | JobDeregister
+    | EvalsUpsert
+    | PlanApply
+    | NodeRegister
+    | NodeStatusUpdate
+    | NodeEligibility
+    | AllocClientUpdate
+    | AllocTransition
+    | Collect
+)
+
+
+class Envelope(Strict, frozen=True, kw_only=True):
+    """One log entry's data."""
+
+    schema: int = SCHEMA
+    command: AnyCommand
