@@ -126,6 +126,8 @@ class PortColumn(Wire, frozen=True, kw_only=True):
     values: bytes
     #: host address per node of `AllocBlock.nodes`, or one for all.
     host_ips: tuple[str, ...] = ()
+    static: bool = False
+    ignore_collision: bool = False
 
 
 class AllocBlock(Wire, frozen=True, kw_only=True):
@@ -171,6 +173,8 @@ class AllocBlock(Wire, frozen=True, kw_only=True):
                 value=int.from_bytes(column.values[2 * row : 2 * row + 2], "little"),
                 to=column.to,
                 host_ip=column.host_ips[node if len(column.host_ips) > 1 else 0] if column.host_ips else "",
+                static=column.static,
+                ignore_collision=column.ignore_collision,
             )
             for column in self.ports
         )
@@ -189,6 +193,7 @@ class AllocBlock(Wire, frozen=True, kw_only=True):
             allocated_resources=AllocatedResources(
                 tasks=self.allocated_resources.tasks,
                 shared=AllocatedShared(disk_mb=shared.disk_mb, ports=ports),
+                usage=self.allocated_resources.usage,
             ),
             metrics=self.metrics,
             create_index=self.create_index,

@@ -27,6 +27,11 @@ class NearestMiss(Wire, frozen=True, kw_only=True):
 class AllocMetric(Wire, frozen=True, kw_only=True):
     """What the scheduler saw for one group."""
 
+    #: all registered nodes; those of the pool and the datacenters; and of these, those that take no new
+    #: work now, by state: down, disconnected, initializing, ineligible, draining.
+    nodes_registered: int = 0
+    nodes_in_datacenters: int = 0
+    nodes_not_ready: dict[str, int] = {}
     nodes_evaluated: int = 0
     nodes_filtered: int = 0
     nodes_in_pool: int = 0

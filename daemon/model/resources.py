@@ -59,12 +59,14 @@ class Resources(Wire, frozen=True, kw_only=True):
 
 
 class AllocatedPort(Wire, frozen=True, kw_only=True):
-    """A port that an allocation holds."""
+    """A port that an allocation holds. Only a port that is not `static` may be moved to another number."""
 
     label: str
     value: int
     to: int = 0
     host_ip: str = ""
+    static: bool = False
+    ignore_collision: bool = False
 
 
 class AllocatedTask(Wire, frozen=True, kw_only=True):
@@ -83,13 +85,6 @@ class AllocatedShared(Wire, frozen=True, kw_only=True):
     ports: tuple[AllocatedPort, ...] = ()
 
 
-class AllocatedResources(Wire, frozen=True, kw_only=True):
-    """All that an allocation was given."""
-
-    tasks: dict[str, AllocatedTask] = {}
-    shared: AllocatedShared = AllocatedShared()
-
-
 class Usage(Wire, frozen=True, kw_only=True):
     """Resources as the fit check counts them (section 4.6)."""
 
@@ -97,3 +92,11 @@ class Usage(Wire, frozen=True, kw_only=True):
     memory_mb: int = 0
     disk_mb: int = 0
     cores: int = 0
+
+
+class AllocatedResources(Wire, frozen=True, kw_only=True):
+    """All that an allocation was given. `usage` is what the fit check counts for it, with lifecycle hooks applied."""
+
+    tasks: dict[str, AllocatedTask] = {}
+    shared: AllocatedShared = AllocatedShared()
+    usage: Usage = Usage()

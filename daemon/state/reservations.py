@@ -1,0 +1,72 @@
+"""Reservation: what a plan's placements add to rows of the fleet, before the state knows of them. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from daemon.model.alloc import AllocBlock
+from daemon.model.plan import Plan
+from daemon.state.columns import Ints
+from daemon.state.deltas import amounts
+from daemon.state.usage import ports_of, usage_of
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """Amounts per distinct row (4, k), and the ports taken."""
+
+    rows: Ints
+    amounts: Ints
+    ports: tuple[tuple[int, int], ...] = ()
+    port_rows: tuple[int, ...] = field(default=())
+
+
+def block_rows(block: AllocBlock, row_of: dict[str, int]) -> Ints:
+    """Fleet row of each of the block's nodes; -1 where the fleet does not know the node."""
+    return np.fromiter((row_of.get(node, -1) for node in block.nodes), dtype=np.int64, count=len(block.nodes))
+
+
+def block_positions(block: AllocBlock) -> Ints:
+    """Per placement the position of its node in `block.nodes`."""
+    return np.frombuffer(block.node_rows, dtype="<u4").astype(np.int64)
+
+
+def block_ports(block: AllocBlock) -> list[Ints]:
+    """Per port label the number of each placement."""
+    return [np.frombuffer(column.values, dtype="<u2").astype(np.int64) for column in block.ports]
+
+
+def reservation_of(plan: Plan, row_of: dict[str, int]) -> Reservation:
+    """What the plan's placements add. Nodes that the fleet does not know are left out."""
+    sums: dict[int, list[int]] = {}
+    ports: list[tuple[int, int]] = []
+    for block in plan.blocks:
+        usage = amounts(usage_of(block.allocated_resources))
+        rows = block_rows(block, row_of)
+        positions = block_positions(block)
+        counts = np.bincount(positions, minlength=len(rows)).tolist()
+        for row, count in zip(rows.tolist(), counts, strict=True):
+            if row >= 0:
+                held = sums.setdefault(row, [0, 0, 0, 0])
+                for i in range(4):
+                    held[i] += usage[i] * count
+        for values in block_ports(block):
+            pairs = zip(rows[positions].tolist(), values.tolist(), strict=True)
+            ports.extend(pair for pair in pairs if pair[0] >= 0)
+    for alloc in plan.allocs:
+        row = row_of.get(alloc.node_id, -1)
+        if row >= 0:
+            usage = amounts(usage_of(alloc.allocated_resources))
+            held = sums.setdefault(row, [0, 0, 0, 0])
+            for i in range(4):
+                held[i] += usage[i]
+            ports.extend((row, port) for port in ports_of(alloc))
+    order = sorted(sums)
+    return Reservation(
+        rows=np.array(order, dtype=np.int64),
+        amounts=np.array([sums[row] for row in order], dtype=np.int64).reshape(len(order), 4).T,
+        ports=tuple(ports),
+        port_rows=tuple(sorted({row for row, _ in ports})),
+    )
