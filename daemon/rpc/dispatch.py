@@ -46,17 +46,17 @@ class Dispatcher:
         self._streams[method.name] = handler
 
     def is_stream(self, name: str) -> bool:
-        """True when the method is a stream. Raises NotFound for an unknown method."""
+        """True when the method is a stream. An unknown method is none; calling it says so."""
         method = METHODS.get(name)
-        if method is None:
-            raise NotFound(f"no such RPC method: {name!r}; the caller may be newer than this agent")
-        return method.stream
+        return method is not None and method.stream
 
     async def call(self, name: str, body: bytes, caller: Caller) -> bytes:
         """Serve one unary call from bytes to bytes.
 
         Raises: EncampError subclasses, meant for the caller.
         """
+        if name not in METHODS:
+            raise NotFound(f"no such RPC method: {name!r}; the caller may be newer than this agent")
         handler = self._unary.get(name)
         if handler is None:
             raise NotFound(f"this agent does not serve {name}: it has not the role for it")

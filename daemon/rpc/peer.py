@@ -156,16 +156,18 @@ class Peer:
         if len(self._in_tasks) >= CALLS_MAX:
             self._fail(call_id, Unavailable("too many calls at once on this connection", retry_after_s=1))
             return
-        task = self._scope.spawn(self._serve(header, body), header.method)
+        stream: Stream | None = None
+        if self._dispatcher.is_stream(header.method):
+            # made here and not in the task: DATA may follow the request at once
+            stream = self._in_streams[call_id] = Stream(call_id, False, self._send)
+        task = self._scope.spawn(self._serve(header, body, stream), header.method)
         self._in_tasks[call_id] = task
         task.add_done_callback(lambda _: self._in_tasks.pop(call_id, None))
 
-    async def _serve(self, header: Header, body: bytes) -> None:
+    async def _serve(self, header: Header, body: bytes, stream: Stream | None) -> None:
         call_id = header.call_id
-        stream: Stream | None = None
         try:
-            if self._dispatcher.is_stream(header.method):
-                stream = self._in_streams[call_id] = Stream(call_id, False, self._send)
+            if stream is not None:
                 self._keep_pinging()
                 await self._dispatcher.open(header.method, body, stream, self._caller)
                 self._send(Header(Kind.ANSWER, False, call_id), b"")
