@@ -1,0 +1,1 @@
+"""The docker driver: tasks as containers of a Docker engine."""

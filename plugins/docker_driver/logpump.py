@@ -1,0 +1,188 @@
+"""Copies a container's output into the task's rotated log files, and goes on after a break where it was.
+
+Theory: the engine keeps a task's recent output itself (by default two files of 2 MB), so the pump may be
+away, with the agent or the engine, and catch up. Bytes are written first and the position after them, in
+one small write into a file that stays open: a kill between the two writes one batch (64 KiB at most)
+twice, and loses nothing. What the engine itself has thrown away while nobody read is lost; that is the
+bound.
+Not here: what a stream's bytes mean (logframes).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Callable
+from concurrent.futures import Executor
+from contextlib import suppress
+from pathlib import Path
+from typing import Final, TypeVar
+
+import msgspec
+
+from plugins.docker_driver.engine import Engine, pauses
+from plugins.docker_driver.logframes import FrameError, FrameReader, LineReader, Position, Resume, StreamName
+from plugins.docker_driver.stream import EngineDown, EngineError
+from plugins.driver import LogConfig
+from plugins.logs.limit import Bucket
+from plugins.logs.rotate import RotatingFile
+
+T = TypeVar("T")
+
+MIB: Final = 2**20
+NO_READING_STATUS: Final = (500, 501)
+
+
+class PositionFile:
+    """The position of one task's pump on disk."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._fd = -1
+
+    def load(self) -> Position:
+        """The stored position; the beginning when there is none or it cannot be read."""
+        try:
+            return msgspec.json.decode(self.path.read_bytes().strip(), type=Position)
+        except (OSError, msgspec.MsgspecError):
+            return Position()
+
+    def store(self, position: Position) -> None:
+        """Write the position in place; padded, so that a shorter one covers a longer one."""
+        if self._fd < 0:
+            self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        os.pwrite(self._fd, msgspec.json.encode(position).ljust(256) + b"\n", 0)
+
+    def close(self) -> None:
+        """Close the file."""
+        if self._fd >= 0:
+            os.close(self._fd)
+            self._fd = -1
+
+
+class LogPump:
+    """The pump of one container. `run` ends when the container has stopped and all is written."""
+
+    def __init__(
+        self,
+        engine: Engine,
+        container: str,
+        *,
+        task: str,
+        logs: LogConfig,
+        tty: bool,
+        position: Path,
+        pool: Executor,
+        logger: logging.Logger,
+        report: Callable[[str], None] = lambda message: None,
+    ) -> None:
+        self.engine = engine
+        self.container = container
+        self.task = task
+        self.logs = logs
+        self.tty = tty
+        self.pool = pool
+        self.logger = logger
+        self.report = report
+        self.ended = False
+        self._file = PositionFile(position)
+        self._files: dict[StreamName, RotatingFile] = {}
+
+    async def run(self) -> None:
+        """Copy until the container has ended; survives an engine that goes away and a disk that is full."""
+        position = await self._in_pool(self._file.load)
+        wait = pauses()
+        try:
+            while True:
+                resume = Resume(position)
+                try:
+                    await self._copy(resume)
+                    if not await self._is_running():
+                        return
+                except EngineDown as error:
+                    self.logger.debug("log stream of %s broke: %s", self.container, error)
+                except FrameError as error:
+                    self.logger.warning("log stream of %s: %s; reading it again", self.container, error)
+                except EngineError as error:
+                    if error.status == 404:
+                        return
+                    if error.status in NO_READING_STATUS and "reading" in error.message:
+                        self.report(f"Logs cannot be collected: {error.message}")
+                        return
+                    self.logger.warning("cannot read logs of container %s: %s", self.container, error)
+                if resume.position != position:
+                    wait = pauses()
+                position = resume.position
+                await asyncio.sleep(next(wait))
+        finally:
+            self.close()
+
+    async def _is_running(self) -> bool:
+        state = (await self.engine.inspect(self.container)).get("State", {})
+        return bool(state.get("Running"))
+
+    async def _copy(self, resume: Resume) -> None:
+        """One stream from the position to its end."""
+        query: dict[str, str | int] = {"stdout": 1, "stderr": 1, "follow": 1, "timestamps": 1}
+        since = resume.position.since()
+        if since:
+            query["since"] = since
+        reader = LineReader() if self.tty else FrameReader()
+        bucket = Bucket(self.logs.rate_limit_bytes, asyncio.get_running_loop().time())
+        path = f"/containers/{self.container}/logs"
+        async with self.engine.stream("GET", path, query=query, answer_timeout_s=None) as stream:
+            while True:
+                chunk = await stream.read()
+                fresh = resume.accept(reader.feed(chunk) if chunk else reader.finish())
+                if fresh:
+                    await self._store(fresh, resume.position)
+                    await self._pace(bucket, sum(map(len, fresh.values())))
+                if not chunk:
+                    return
+
+    async def _pace(self, bucket: Bucket, count: int) -> None:
+        """Slow down to the rate limit; once the container has ended, the rest may pass."""
+        loop = asyncio.get_running_loop()
+        bucket.took(count)
+        while not self.ended and bucket.rate_bytes and bucket.allowed(1, loop.time()) < 1:  # noqa: ASYNC110
+            await asyncio.sleep(min(bucket.delay_s(), 1.0))
+
+    async def _store(self, fresh: dict[StreamName, bytes], position: Position) -> None:
+        """Write, and try again while the disk is full: the engine keeps what we do not take."""
+        wait = pauses(0.5, 10.0)
+        told = False
+        while True:
+            try:
+                await self._in_pool(lambda: self._write(fresh, position))
+                return
+            except OSError as error:
+                if not told:
+                    told = True
+                    self.report(f"Logs cannot be written to {self.logs.dir}: {error.strerror}; trying again")
+                await asyncio.sleep(next(wait))
+
+    def _write(self, fresh: dict[StreamName, bytes], position: Position) -> None:
+        """Runs in a thread. What is written is taken out of `fresh`, so that a second try does not repeat it."""
+        for name in list(fresh):
+            if name not in self._files:
+                self._files[name] = RotatingFile(
+                    self.logs.dir,
+                    f"{self.task}.{name}",
+                    files_max=self.logs.max_files,
+                    file_max_bytes=self.logs.max_file_size_mb * MIB,
+                )
+            self._files[name].write(fresh[name])
+            del fresh[name]
+        self._file.store(position)
+
+    async def _in_pool(self, work: Callable[[], T]) -> T:
+        return await asyncio.get_running_loop().run_in_executor(self.pool, work)
+
+    def close(self) -> None:
+        """Close the files. Idempotent."""
+        for file in self._files.values():
+            with suppress(OSError):
+                file.close()
+        self._files.clear()
+        self._file.close()
