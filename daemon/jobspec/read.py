@@ -1,0 +1,138 @@
+"""Text of any dialect to one evaluated `Body`.
+
+Theory: JSON is known by its first character. Other text is HCL2; if that does not parse, the classic
+dialect is tried, and if both fail, HCL2's error is shown (with the classic reader's reason, when that
+dialect accepts the text but would misread it). Size, encoding and control characters are checked first,
+so that a binary or huge file costs nothing.
+
+Source: spec/jobfile-parsing.md 4.5.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from daemon.jobspec.body import Attribute, Block, Body, Value
+from daemon.jobspec.diagnostics import Diagnostic, DiagnosticError, error, warning
+from daemon.jobspec.source import Source
+
+#: Nomad keeps sources up to 1 MB; beyond this no file was written by hand.
+SIZE_MAX_BYTES = 2 * 1024 * 1024
+
+
+@dataclass(slots=True)
+class Document:
+    """What was read. `format` is hcl2, hcl1 or json; `api` holds a job in the HTTP API's JSON form."""
+
+    source: Source
+    format: str = "hcl2"
+    body: Body | None = None
+    api: Value | None = None
+    found: list[Diagnostic] = field(default_factory=list)
+
+
+def decode_text(data: str | bytes, name: str) -> tuple[Source, list[Diagnostic]]:
+    """The text of a file, and an error if it is none."""
+    if isinstance(data, bytes):
+        if len(data) > SIZE_MAX_BYTES:
+            return _refused(name, f"the file has {len(data)} bytes, more than {SIZE_MAX_BYTES}")
+        try:
+            text = data.decode("utf-8")
+        except UnicodeDecodeError as failure:
+            head = data[: failure.start].decode("utf-8")
+            source = Source(name, head + "\ufffd")
+            place = source.range(len(head), len(head) + 1)
+            return source, [error(f"this is not text: byte 0x{data[failure.start]:02x} is not UTF-8", place)]
+    else:
+        text = data
+        if len(text) > SIZE_MAX_BYTES:
+            return _refused(name, f"the file has {len(text)} characters, more than {SIZE_MAX_BYTES}")
+    source = Source(name, text.removeprefix("\ufeff"))
+    for at, char in enumerate(source.text):
+        if char < " " and char not in "\t\n\r\f\v":
+            what = f"this is not text: it holds the control character 0x{ord(char):02x}"
+            return source, [error(what, source.range(at, at + 1))]
+        if "\ud800" <= char <= "\udfff":
+            return _refused(name, "this is not text: it holds half of a surrogate pair")
+    return source, []
+
+
+def _refused(name: str, summary: str) -> tuple[Source, list[Diagnostic]]:
+    source = Source(name, "")
+    return source, [error(summary, source.whole())]
+
+
+def is_json(text: str) -> bool:
+    """Whether a text is JSON rather than HCL, by its first character."""
+    return text.lstrip()[:1] == "{"
+
+
+def read_plain(source: Source) -> Document:
+    """A text without variables (agent configuration) in any dialect."""
+    from daemon.jobspec.hcl.evaluate import Scope
+    from daemon.jobspec.hcl.expand import Expander
+    from daemon.jobspec.jsontext import read_json
+
+    document = Document(source)
+    try:
+        if is_json(source.text):
+            document.format = "json"
+            value = read_json(source)
+            document.body = body_of_json(value)
+            return document
+        raw = read_hcl(source, document)
+        if raw is not None:
+            expander = Expander()
+            document.body = expander.body(raw, Scope(folder=None))
+            document.found += expander.found
+    except DiagnosticError as failure:
+        document.found += failure.diagnostics
+    return document
+
+
+def body_of_json(value: Value) -> Body:
+    """A JSON object as a loose body."""
+    body = Body(value.range, loose=True)
+    for key, inner in value.data.items():
+        body.attributes.append(Attribute(key, value.keys[key], inner))
+    return body
+
+
+def read_hcl(source: Source, document: Document):  # type: ignore[no-untyped-def]
+    """The raw body of HCL2; or None, with `document.body` read as the classic dialect.
+
+    Raises: DiagnosticError when neither dialect accepts the text.
+    """
+    from daemon.jobspec.hcl.build import read_body
+
+    try:
+        return read_body(source)
+    except DiagnosticError as modern:
+        from daemon.jobspec.hcl.classic import ClassicRefused, ClassicSyntaxError, read_classic
+
+        try:
+            document.body = read_classic(source)
+        except ClassicRefused as refused:
+            reason = refused.diagnostics[0]
+            note = f"as the classic dialect it cannot be read either: {reason.summary}"
+            also = error(note, reason.range, suggestion=reason.suggestion)
+            raise DiagnosticError(*modern.diagnostics, also) from None
+        except ClassicSyntaxError:
+            raise modern from None
+        document.format = "hcl1"
+        return None
+
+
+def read_classic_document(source: Source) -> Document:
+    """A text that the user says is of the classic dialect."""
+    from daemon.jobspec.hcl.classic import read_classic
+
+    document = Document(source, format="hcl1")
+    try:
+        document.body = read_classic(source)
+    except DiagnosticError as failure:
+        document.found += failure.diagnostics
+    return document
+
+
+__all__ = ["Block", "Document", "decode_text", "is_json", "read_plain", "warning"]
