@@ -1,0 +1,248 @@
+"""Apply: what the plan queue let through of a plan.
+
+Theory: between the check of a plan and its commit a node may die or the job change. Each placement therefore
+carries its node's epoch, and the plan the job's version; what no longer holds is dropped here and said in
+`Changes.dropped`. A stop with `replaced_by` happens only with its placement. When a placement was dropped, the
+evaluation's own outcome is withheld, so that the evaluation is handed out again.
+Pure.
+
+Source: spec/scheduler.md 1.5, 1.8; architecture.md "Evaluation and plans".
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from msgspec.structs import replace
+
+from daemon.model.alloc import Allocation, AllocBlock
+from daemon.model.enums import EvalStatus
+from daemon.model.errors import InvalidInput
+from daemon.model.job import Job
+from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
+from daemon.state.block_columns import column_faults, has_repeats, node_rows, only_rows
+from daemon.state.changes import PlanApplied
+from daemon.state.commands import PlanApply
+from daemon.state.draft import Draft
+from daemon.state.node_codes import GONE
+
+
+class _Pass:
+    """State of applying one plan."""
+
+    def __init__(self, draft: Draft, command: PlanApply) -> None:
+        self.draft = draft
+        self.command = command
+        self.job: Job | None = draft.tables.jobs.get((command.namespace, command.job_id))
+        old = draft.tables.old_versions.get((command.namespace, command.job_id)) or ()
+        self.versions = {job.version for job in (self.job, *old) if job is not None}
+        #: blocks and rows that were stored, for `replaced_by`.
+        self.rows: set[str] = set()
+        self.blocks: list[AllocBlock] = []
+        self.placed = 0
+        self.full = True
+
+    def refuse(self, what: str, reason: str) -> None:
+        """Leave a placement out."""
+        self.full = False
+        self.draft.drop(what, reason)
+
+    def committed(self, alloc_id: str) -> bool:
+        """True when this plan placed that allocation."""
+        if alloc_id in self.rows:
+            return True
+        raw = bytes.fromhex(alloc_id.replace("-", "")) if len(alloc_id) == 36 else b""
+        return bool(raw) and any(_holds(block, raw) for block in self.blocks)
+
+
+def apply_plan(draft: Draft, command: PlanApply) -> None:
+    """Store what still holds of a plan."""
+    for block in command.blocks:
+        fault = column_faults(block) or ("an id repeats" if has_repeats(block) else "")
+        if fault:
+            draft.changes.result = InvalidInput(
+                f"plan of evaluation {command.eval_id}, group {block.task_group}: {fault}",
+                eval_id=command.eval_id,
+            )
+            return
+    run = _Pass(draft, command)
+    moved = _job_moved(run)
+    for block in command.blocks:
+        if moved or block.job_version not in run.versions:
+            _refuse_block(run, block, moved or f"job version {block.job_version} is gone")
+        else:
+            _place_block(run, block)
+    for alloc in command.allocs:
+        _place_alloc(run, alloc, moved)
+    for stop in command.stops:
+        _stop(run, stop)
+    for update in command.in_place:
+        _update(run, update, moved)
+    for mark in command.marks:
+        _mark(run, mark)
+    for evaluation in command.evaluations:
+        own = evaluation.id == command.eval_id or evaluation.status == EvalStatus.BLOCKED
+        if run.full or not own:
+            draft.put_eval(evaluation)
+    draft.changes.result = PlanApplied(full=run.full, placed=run.placed)
+
+
+def _job_moved(run: _Pass) -> str:
+    if run.job is None:
+        return "the job is gone"
+    if run.job.stop:
+        return "the job is stopped"
+    if run.job.version != run.command.job_version:
+        return f"the job is at version {run.job.version}, the plan is for {run.command.job_version}"
+    return ""
+
+
+def _refuse_block(run: _Pass, block: AllocBlock, reason: str) -> None:
+    for node_id in block.nodes:
+        run.refuse(node_id, reason)
+
+
+def _place_block(run: _Pass, block: AllocBlock) -> None:
+    draft, codes = run.draft, run.draft.tables.codes
+    node_codes = codes.codes_for(block.nodes, block.node_names)
+    current = codes.epochs_of(node_codes)
+    moved = current != np.array(block.node_epochs, dtype=np.int64)
+    if moved.any():
+        for position in np.nonzero(moved)[0].tolist():
+            run.refuse(block.nodes[position], _node_reason(int(current[position])))
+        keep = ~moved[node_rows(block)]
+        if not keep.any():
+            return
+        block = only_rows(block, keep)
+    if block.eval_id and _is_known(run, block):
+        _refuse_block(run, block, "these allocations are stored already")
+        return
+    block = replace(block, create_index=draft.index, create_time_ns=draft.time_ns)
+    draft.add_block(block, node_codes.astype("<u4").tobytes())
+    run.blocks.append(block)
+    run.placed += block.count
+
+
+def _is_known(run: _Pass, block: AllocBlock) -> bool:
+    """A plan that is proposed twice brings the same evaluation's same ids again."""
+    tables = run.draft.tables
+    known = tables.allocs.blocks_of_eval(block.eval_id)
+    if not known:
+        return False
+    ids = {block.ids[16 * row : 16 * row + 16] for row in range(block.count)}
+    for entry in known:
+        held = entry.facts.ids
+        if any(held[16 * row : 16 * row + 16] in ids for row in range(entry.facts.count)):
+            return True
+    return False
+
+
+def _place_alloc(run: _Pass, alloc: Allocation, moved: str) -> None:
+    tables = run.draft.tables
+    node = tables.nodes.get(alloc.node_id)
+    epoch = run.command.node_epochs.get(alloc.node_id)
+    if moved:
+        run.refuse(alloc.id, moved)
+    elif alloc.job_version not in run.versions:
+        run.refuse(alloc.id, f"job version {alloc.job_version} is gone")
+    elif node is None or node.epoch != epoch:
+        run.refuse(alloc.id, _node_reason(node.epoch if node else GONE))
+    elif alloc.id in tables.allocs:
+        run.refuse(alloc.id, "this allocation is stored already")
+    else:
+        _store_alloc(run, alloc)
+
+
+def _store_alloc(run: _Pass, alloc: Allocation) -> None:
+    draft = run.draft
+    draft.add_alloc(
+        replace(
+            alloc,
+            create_index=draft.index,
+            modify_index=draft.index,
+            alloc_modify_index=draft.index,
+            create_time_ns=draft.time_ns,
+            modify_time_ns=draft.time_ns,
+        )
+    )
+    run.rows.add(alloc.id)
+    run.placed += 1
+    before = draft.tables.allocs.get(alloc.previous_allocation) if alloc.previous_allocation else None
+    if before is not None and before.id != alloc.id:
+        after = replace(
+            before, next_allocation=alloc.id, modify_index=draft.index, modify_time_ns=draft.time_ns
+        )
+        draft.put_alloc(before, after)
+
+
+def _stop(run: _Pass, stop: AllocStop) -> None:
+    draft = run.draft
+    before = draft.tables.allocs.get(stop.alloc_id)
+    if before is None:
+        draft.drop(stop.alloc_id, "there is no such allocation")
+        return
+    if stop.replaced_by and not run.committed(stop.replaced_by):
+        draft.drop(stop.alloc_id, f"its replacement {stop.replaced_by} was not placed; it goes on")
+        return
+    # the node's word that it ended wins over the plan's.
+    status = stop.client_status if stop.client_status and not before.client_terminal else None
+    wanted = before.server_terminal
+    after = replace(
+        before,
+        desired_status=before.desired_status if wanted else stop.desired_status,
+        desired_description=before.desired_description if wanted else stop.desired_description,
+        client_status=status or before.client_status,
+        client_description=stop.desired_description if status else before.client_description,
+        followup_eval_id=stop.followup_eval_id or before.followup_eval_id,
+        modify_index=draft.index,
+        modify_time_ns=draft.time_ns,
+        alloc_modify_index=draft.index,
+    )
+    draft.put_alloc(before, after)
+
+
+def _update(run: _Pass, update: InPlaceUpdate, moved: str) -> None:
+    draft = run.draft
+    before = draft.tables.allocs.get(update.alloc_id)
+    if before is None or before.terminal:
+        draft.drop(update.alloc_id, "there is no such running allocation")
+        return
+    if moved or update.job_version not in run.versions:
+        run.refuse(update.alloc_id, moved or f"job version {update.job_version} is gone")
+        return
+    after = replace(
+        before,
+        job_version=update.job_version,
+        job_spec_index=update.job_spec_index,
+        allocated_resources=update.allocated_resources,
+        deployment_id=update.deployment_id,
+        modify_index=draft.index,
+        modify_time_ns=draft.time_ns,
+        alloc_modify_index=draft.index,
+    )
+    draft.put_alloc(before, after)
+
+
+def _mark(run: _Pass, mark: AllocMark) -> None:
+    draft = run.draft
+    before = draft.tables.allocs.get(mark.alloc_id)
+    if before is None:
+        draft.drop(mark.alloc_id, "there is no such allocation")
+        return
+    after = before
+    if mark.followup_eval_id is not None:
+        after = replace(after, followup_eval_id=mark.followup_eval_id)
+    if mark.reschedule_tracker is not None:
+        after = replace(after, reschedule_tracker=mark.reschedule_tracker)
+    if after != before:
+        draft.put_alloc(before, replace(after, modify_index=draft.index, modify_time_ns=draft.time_ns))
+
+
+def _node_reason(epoch: int) -> str:
+    return "the node is gone" if epoch == GONE else f"the node has changed (its epoch is now {epoch})"
+
+
+def _holds(block: AllocBlock, raw: bytes) -> bool:
+    at = block.ids.find(raw)
+    while at >= 0 and at % 16:
+        at = block.ids.find(raw, at + 1)
+    return at >= 0

@@ -1,0 +1,255 @@
+"""State: all that the cluster has agreed on. `apply` is the only writer; everything else reads.
+
+Theory: a pure function of the log. `apply` takes an entry's index and command, and returns what changed; it
+reads no clock, makes no ids, and iterates nothing whose order differs between processes. Rows are frozen structs:
+a reader may keep what it got. Reads between two applies see one index; nobody else runs in between.
+Non-goals: history, watching, access rights.
+Pure.
+
+Source: architecture.md section 3; spec/scheduler.md 1, 10, 11.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from daemon.model.alloc import Allocation
+from daemon.model.errors import InvalidInput, check
+from daemon.model.evaluation import Evaluation
+from daemon.model.job import Job, JobSource
+from daemon.model.node import Node
+from daemon.model.summary import JobSummary
+from daemon.state import apply_allocs, apply_cluster, apply_collect, apply_evals, apply_jobs, apply_nodes
+from daemon.state import commands as c
+from daemon.state.apply_plan import apply_plan
+from daemon.state.changes import TABLES, Changes
+from daemon.state.draft import Draft
+from daemon.state.snapshot import StateSnapshot, read_pieces
+from daemon.state.strict import decode_strict
+from daemon.state.tables import Tables
+
+
+def _noop(draft: Draft, command: c.Noop) -> None:
+    """Only the index moves."""
+
+
+_APPLY: dict[type[c.Command], Callable[[Draft, Any], None]] = {
+    c.Noop: _noop,
+    c.ClusterInit: apply_cluster.apply_cluster_init,
+    c.JobRegister: apply_jobs.apply_register,
+    c.JobDeregister: apply_jobs.apply_deregister,
+    c.EvalsUpsert: apply_evals.apply_evals,
+    c.PlanApply: apply_plan,
+    c.NodeRegister: apply_nodes.apply_node_register,
+    c.NodeStatusUpdate: apply_nodes.apply_node_status,
+    c.NodeEligibility: apply_nodes.apply_node_eligibility,
+    c.AllocClientUpdate: apply_allocs.apply_client_update,
+    c.AllocTransition: apply_allocs.apply_transition,
+    c.Collect: apply_collect.apply_collect,
+}
+
+
+class State:
+    """The replicated state of one cluster."""
+
+    def __init__(self) -> None:
+        self._tables = Tables()
+
+    # writing -------------------------------------------------------------------------------------------
+
+    def apply(self, index: int, command: c.AnyCommand) -> Changes:
+        """Apply one entry. When `Changes.result` is an EncampError, only the index moved."""
+        tables = self._tables
+        check(index > tables.index, "log entries are applied in order", index=index, applied=tables.index)
+        tables.index = index
+        tables.time_ns = max(tables.time_ns, command.time_ns)
+        draft = Draft(tables, index, tables.time_ns)
+        _APPLY[type(command)](draft, command)
+        return draft.finish()
+
+    def apply_entry(self, index: int, data: bytes) -> Changes:
+        """Apply one entry of the log as it is stored.
+
+        Raises: InvalidInput, when the entry is of a later version or cannot be read.
+        """
+        return self.apply(index, decode_entry(data))
+
+    # whole ---------------------------------------------------------------------------------------------
+
+    @property
+    def index(self) -> int:
+        """Log index of the last entry applied."""
+        return self._tables.index
+
+    @property
+    def time_ns(self) -> int:
+        """The leader's time of the last entry; never goes back."""
+        return self._tables.time_ns
+
+    @property
+    def cluster_id(self) -> str:
+        """Identity of the cluster; empty until the first leader named it."""
+        return self._tables.cluster_id
+
+    def table_index(self, table: str) -> int:
+        """Log index of the last change of a table."""
+        check(table in TABLES, "there is no such table", table=table, tables=TABLES)
+        return self._tables.table_indexes.get(table, 0)
+
+    def reset_changes(self) -> Changes:
+        """What a consumer is told when it must read everything anew."""
+        changes = Changes(self.index, self.time_ns, reset=True)
+        changes.tables = TABLES
+        return changes
+
+    def snapshot(self) -> StateSnapshot:
+        """A frozen copy of now, in microseconds; another thread may encode it."""
+        return StateSnapshot(self._tables.freeze())
+
+    @classmethod
+    def restore(cls, pieces: Iterable[bytes]) -> State:
+        """The state that a snapshot's pieces hold.
+
+        Raises: InvalidInput, when a piece is damaged, missing or of a later version.
+        """
+        state = cls()
+        read_pieces(state._tables, pieces)
+        return state
+
+    # nodes ---------------------------------------------------------------------------------------------
+
+    def node(self, node_id: str) -> Node | None:
+        """One node."""
+        return self._tables.nodes.get(node_id)
+
+    def nodes(self) -> Iterator[Node]:
+        """All nodes. Do not apply while iterating."""
+        return self._tables.nodes.values()
+
+    # jobs ----------------------------------------------------------------------------------------------
+
+    def job(self, namespace: str, job_id: str) -> Job | None:
+        """The latest version of a job."""
+        return self._tables.jobs.get((namespace, job_id))
+
+    def jobs(self, namespace: str | None = None, prefix: str = "") -> Iterator[Job]:
+        """Latest versions; of one namespace, or of all. Do not apply while iterating."""
+        for job in self._tables.jobs.values():
+            if (namespace is None or job.namespace == namespace) and job.id.startswith(prefix):
+                yield job
+
+    def job_versions(self, namespace: str, job_id: str) -> tuple[Job, ...]:
+        """All versions kept, newest first."""
+        latest = self.job(namespace, job_id)
+        return (latest, *(self._tables.old_versions.get((namespace, job_id)) or ())) if latest else ()
+
+    def job_version(self, namespace: str, job_id: str, version: int) -> Job | None:
+        """One version of a job."""
+        versions = self.job_versions(namespace, job_id)
+        return next((job for job in versions if job.version == version), None)
+
+    def job_source(self, namespace: str, job_id: str, version: int) -> JobSource | None:
+        """The text that a version was made from."""
+        return (self._tables.sources.get((namespace, job_id)) or {}).get(version)
+
+    def summary(self, namespace: str, job_id: str) -> JobSummary:
+        """Where the job's allocations stand; empty for an unknown job."""
+        found = self._tables.summaries.get((namespace, job_id))
+        return found or JobSummary(job_id=job_id, namespace=namespace)
+
+    # evaluations ---------------------------------------------------------------------------------------
+
+    def eval(self, eval_id: str) -> Evaluation | None:
+        """One evaluation."""
+        return self._tables.evals.get(eval_id)
+
+    def evals(self) -> Iterator[Evaluation]:
+        """All evaluations. Do not apply while iterating."""
+        return self._tables.evals.values()
+
+    def evals_by_job(self, namespace: str, job_id: str) -> list[Evaluation]:
+        """A job's evaluations, oldest first."""
+        return self._tables.evals_of_job((namespace, job_id))
+
+    # allocations ---------------------------------------------------------------------------------------
+
+    @property
+    def alloc_count(self) -> int:
+        """How many allocations are stored."""
+        return self._tables.allocs.count
+
+    def alloc(self, alloc_id: str) -> Allocation | None:
+        """One allocation."""
+        return self._tables.allocs.get(alloc_id)
+
+    def allocs(self) -> Iterator[Allocation]:
+        """All allocations, each made as it is read. Do not apply while iterating."""
+        return self._tables.allocs.all()
+
+    def allocs_by_job(self, namespace: str, job_id: str) -> Iterator[Allocation]:
+        """A job's allocations, each made as it is read."""
+        return self._tables.allocs.by_job((namespace, job_id))
+
+    def allocs_by_node(self, node_id: str) -> Iterator[Allocation]:
+        """A node's allocations, ended ones too."""
+        return self._tables.allocs.by_node(node_id)
+
+    def allocs_by_eval(self, eval_id: str) -> Iterator[Allocation]:
+        """What one evaluation placed."""
+        return self._tables.allocs.by_eval(eval_id)
+
+    def node_alloc_versions(self, node_id: str) -> dict[str, int]:
+        """Allocation id -> alloc_modify_index of all that the node must know."""
+        return self._tables.allocs.node_versions(node_id)
+
+    def versions_in_use(self, namespace: str, job_id: str) -> list[int]:
+        """Job versions that stored allocations refer to."""
+        counts = self._tables.allocs.job_counts((namespace, job_id))
+        return sorted(counts.versions) if counts else []
+
+    def resolve_prefix(self, table: str, prefix: str) -> list[str]:
+        """Ids in `jobs`, `nodes`, `evals` or `allocs` that begin with the prefix, sorted, without repeats."""
+        check(table in ("jobs", "nodes", "evals", "allocs"), "ids of this table have no prefix", table=table)
+        if table == "allocs":
+            return self._tables.allocs.with_prefix(prefix)
+        if table == "jobs":
+            return sorted({job.id for job in self.jobs(prefix=prefix)})
+        rows: Iterator[Node | Evaluation] = self.nodes() if table == "nodes" else self.evals()
+        return sorted(row.id for row in rows if row.id.startswith(prefix))
+
+
+def decode_entry(data: bytes) -> c.AnyCommand:
+    """The command in a log entry's bytes.
+
+    Raises: InvalidInput, when it is of a later version, or not an entry.
+    """
+    try:
+        envelope = decode_strict(data, c.Envelope)
+    except InvalidInput as error:
+        schema = _schema_of(data)
+        if schema is not None and schema > c.SCHEMA:
+            raise InvalidInput(
+                f"the log entry has schema {schema}, this version of encamp reads up to {c.SCHEMA}; "
+                "start the version that wrote it, or a newer one",
+                schema=schema,
+            ) from error
+        raise
+    if envelope.schema > c.SCHEMA:
+        raise InvalidInput(
+            f"the log entry has schema {envelope.schema}, this version of encamp reads up to {c.SCHEMA}; "
+            "start the version that wrote it, or a newer one",
+            schema=envelope.schema,
+        )
+    return envelope.command
+
+
+def _schema_of(data: bytes) -> int | None:
+    import msgspec
+
+    try:
+        found = msgspec.msgpack.decode(data)
+    except msgspec.DecodeError:
+        return None
+    schema = found.get("Schema") if isinstance(found, dict) else None
+    return schema if isinstance(schema, int) else None
