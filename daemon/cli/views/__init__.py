@@ -1,0 +1,1 @@
+"""What is shown: objects in, lines of text out. Pure; no connection, clock or terminal."""
