@@ -1,5 +1,6 @@
 """Requests and responses of every method, by subject. Names on the wire are Nomad's. Pure."""
 
+from daemon.model.summary import GroupSummary as JobSummary
 from daemon.rpc.messages.agent import AgentSelfResponse, EventStreamRequest, LeaderResponse, MonitorRequest
 from daemon.rpc.messages.allocs import (
     AllocListRequest,
@@ -29,7 +30,6 @@ from daemon.rpc.messages.jobs import (
     JobSourceRequest,
     JobSourceResponse,
     JobStub,
-    JobSummary,
     JobValidateRequest,
     JobValidateResponse,
     JobVersionsResponse,

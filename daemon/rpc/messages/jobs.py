@@ -8,6 +8,7 @@ from daemon.model.base import Wire
 from daemon.model.job import Job, JobSource
 from daemon.model.metrics import AllocMetric
 from daemon.model.plan import GroupAnnotation
+from daemon.model.summary import GroupSummary
 from daemon.rpc.messages.base import Answer, Query, Write
 
 
@@ -62,18 +63,6 @@ class JobPlanResponse(Answer, frozen=True, kw_only=True):
     warnings: tuple[str, ...] = ()
 
 
-class JobSummary(Wire, frozen=True, kw_only=True):
-    """Counts of one group's allocations."""
-
-    queued: int = 0
-    complete: int = 0
-    failed: int = 0
-    running: int = 0
-    starting: int = 0
-    lost: int = 0
-    unknown: int = 0
-
-
 class JobStub(Wire, frozen=True, kw_only=True):
     """A job in a list."""
 
@@ -93,7 +82,7 @@ class JobStub(Wire, frozen=True, kw_only=True):
     create_index: int = 0
     modify_index: int = 0
     job_modify_index: int = 0
-    job_summary: dict[str, JobSummary] = {}
+    job_summary: dict[str, GroupSummary] = {}
 
 
 class JobListResponse(Answer, frozen=True, kw_only=True):
@@ -106,7 +95,7 @@ class JobResponse(Answer, frozen=True, kw_only=True):
     """One job with the counts of its groups."""
 
     job: Job
-    summary: dict[str, JobSummary] = {}
+    summary: dict[str, GroupSummary] = {}
 
 
 class JobVersionsResponse(Answer, frozen=True, kw_only=True):

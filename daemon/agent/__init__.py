@@ -1,0 +1,1 @@
+"""One agent process, composed from its configuration: server role, node role, or both."""

@@ -1,0 +1,124 @@
+"""Garbage collection: which evaluations, allocations, jobs and nodes may be forgotten. Pure.
+
+Theory: ages are by the leader's clock. An evaluation goes only with all of its allocations; a job goes when it is
+dead and all of its evaluations can go; a node when it is down and holds nothing. The writes are split, so that no
+log entry grows beyond its bound.
+
+Source: spec/scheduler.md 10.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import msgspec
+
+from daemon.model.alloc import Allocation
+from daemon.model.base import NS_PER_S
+from daemon.model.enums import ClientStatus, DesiredStatus, JobStatus, JobType, NodeStatus
+from daemon.model.evaluation import Evaluation
+from daemon.model.job import Job
+from daemon.state.commands import Collect
+from daemon.state.state import State
+
+HOUR_NS = 3600 * NS_PER_S
+IDS_PER_WRITE = 7281
+JOBS_PER_WRITE = 2048
+
+
+class Ages(msgspec.Struct, frozen=True, kw_only=True):
+    """How old an object must be, in ns, before it may go. `Ages.now()` collects whatever is over."""
+
+    eval_ns: int = HOUR_NS
+    batch_eval_ns: int = 24 * HOUR_NS
+    job_ns: int = 4 * HOUR_NS
+    node_ns: int = 24 * HOUR_NS
+
+    @classmethod
+    def now(cls) -> Ages:
+        """For `system gc`."""
+        return cls(eval_ns=1, batch_eval_ns=1, job_ns=1, node_ns=1)
+
+
+def collectable(state: State, now_ns: int, ages: Ages) -> Iterator[Collect]:
+    """Commands that forget all that may go, in their order: evaluations, jobs, nodes last."""
+    evals: list[str] = []
+    allocs: list[str] = []
+    for evaluation in list(state.evals()):
+        gone, its_allocs = _evaluation(state, evaluation, now_ns, ages)
+        allocs.extend(its_allocs)
+        if gone:
+            evals.append(evaluation.id)
+    ids = [(True, id_) for id_ in evals] + [(False, id_) for id_ in allocs]
+    for start in range(0, len(ids), IDS_PER_WRITE):
+        part = ids[start : start + IDS_PER_WRITE]
+        yield Collect(
+            time_ns=now_ns,
+            evals=tuple(id_ for is_eval, id_ in part if is_eval),
+            allocs=tuple(id_ for is_eval, id_ in part if not is_eval),
+        )
+    jobs = [job.key for job in state.jobs() if _job(state, job, now_ns, ages)]
+    for start in range(0, len(jobs), JOBS_PER_WRITE):
+        part_jobs = tuple(jobs[start : start + JOBS_PER_WRITE])
+        its_evals = tuple(e.id for key in part_jobs for e in state.evals_by_job(*key))
+        its = tuple(a.id for key in part_jobs for a in state.allocs_by_job(*key))
+        yield Collect(time_ns=now_ns, jobs=part_jobs, evals=its_evals, allocs=its)
+    nodes = tuple(
+        node.id
+        for node in state.nodes()
+        if node.status == NodeStatus.DOWN
+        and now_ns - node.status_updated_at_ns >= ages.node_ns
+        and all(alloc.terminal for alloc in state.allocs_by_node(node.id))
+    )
+    if nodes:
+        yield Collect(time_ns=now_ns, nodes=nodes)
+
+
+def _evaluation(state: State, evaluation: Evaluation, now_ns: int, ages: Ages) -> tuple[bool, list[str]]:
+    """(may the evaluation go, which of its allocations may)."""
+    batch = evaluation.type == JobType.BATCH
+    age_ns = ages.batch_eval_ns if batch else ages.eval_ns
+    if not evaluation.terminal or now_ns - evaluation.modify_time_ns < age_ns:
+        return False, []
+    job = state.job(evaluation.namespace, evaluation.job_id)
+    allocs = list(state.allocs_by_eval(evaluation.id))
+    if batch and job is not None and not (job.status == JobStatus.DEAD and job.stop):
+        # a finished batch job must not run again because its allocations were forgotten
+        old = [a.id for a in allocs if a.terminal and a.job_version < job.version and _old(a, now_ns, age_ns)]
+        return False, old
+    going = [alloc.id for alloc in allocs if _alloc(alloc, job, now_ns, age_ns)]
+    return len(going) == len(allocs), going
+
+
+def _old(alloc: Allocation, now_ns: int, age_ns: int) -> bool:
+    return now_ns - alloc.modify_time_ns >= age_ns
+
+
+def _alloc(alloc: Allocation, job: Job | None, now_ns: int, age_ns: int) -> bool:
+    """Spec 10, "Alloc eligible"."""
+    if not alloc.terminal or alloc.client_status == ClientStatus.RUNNING or not _old(alloc, now_ns, age_ns):
+        return False
+    if job is None or job.stop or job.status == JobStatus.DEAD:
+        return True
+    if alloc.desired_status == DesiredStatus.STOP or alloc.client_status != ClientStatus.FAILED:
+        return True
+    group = job.group(alloc.task_group)
+    policy = group.reschedule_policy if group is not None else None
+    if policy is None or (not policy.unlimited and policy.attempts == 0) or alloc.next_allocation:
+        return True
+    if policy.unlimited:
+        return False
+    events = alloc.reschedule_tracker.events if alloc.reschedule_tracker else ()
+    return not events or now_ns - events[-1].reschedule_time_ns > policy.interval_ns
+
+
+def _job(state: State, job: Job, now_ns: int, ages: Ages) -> bool:
+    if job.status != JobStatus.DEAD or now_ns - job.submit_time_ns < ages.job_ns:
+        return False
+    if not job.stop and job.type not in (JobType.BATCH, JobType.SYSBATCH):
+        return False
+    evals = list(state.evals_by_job(*job.key))
+    allocs = list(state.allocs_by_job(*job.key))
+    return all(e.terminal for e in evals) and all(
+        alloc.terminal and alloc.client_status != ClientStatus.RUNNING for alloc in allocs
+    )

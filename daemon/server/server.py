@@ -1,0 +1,218 @@
+"""The server role of an agent: state, log, leader services and endpoints, composed in one place.
+
+Start-up, in order: log (restores the state) -> consumers -> evaluation service -> heartbeats and collection. Shut
+down is the reverse; each step can be stopped half-way. With one server the leader is always this one; the leader
+services live in one scope of their own, which a later change of leadership closes and opens.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from daemon.aio.scope import Scope
+from daemon.consensus.shell import Log
+from daemon.evaluation.service import EvaluationService
+from daemon.model.enums import NodeStatus
+from daemon.model.errors import EncampError
+from daemon.model.node import NodeEvent
+from daemon.rpc.dispatch import Dispatcher
+from daemon.server import node_evals
+from daemon.server.collect import Ages, collectable
+from daemon.server.context import Clock, Ids, ServerContext
+from daemon.server.dryrun import DryRunner
+from daemon.server.endpoints.allocs import AllocEndpoints
+from daemon.server.endpoints.evals import EvalEndpoints
+from daemon.server.endpoints.jobs import JobEndpoints
+from daemon.server.endpoints.nodes import NodeEndpoints
+from daemon.server.endpoints.system import SystemEndpoints
+from daemon.server.forward import Forwarder
+from daemon.server.heartbeat import BEAT_S, Heartbeats
+from daemon.server.links import NodeLinks
+from daemon.server.node_watch import NodeWatch
+from daemon.server.ring import ChangeRing
+from daemon.state.changes import Changes
+from daemon.state.commands import AnyCommand, ClusterInit, NodeStatusUpdate
+
+log = logging.getLogger("encamp.server")
+
+HEARTBEAT_TICK_S = 0.5
+
+
+class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
+    """What the server role needs of the agent's configuration."""
+
+    #: None: keep nothing on disk (-dev).
+    data_dir: Path | None
+    region: str = "global"
+    workers: int = 1
+    ages: Ages = Ages()
+    collect_interval_s: float = 300.0
+    #: seconds after which a worker that does not answer is replaced.
+    hang_s: float = 30.0
+
+
+class Server:
+    """The server role. `await start()`, then its endpoints answer; `await close()`."""
+
+    def __init__(self, config: ServerConfig, *, clock: Clock | None = None, ids: Ids | None = None) -> None:
+        self.config = config
+        self.clock = clock or Clock()
+        self.ids = ids or Ids()
+        self.links = NodeLinks()
+        self.heartbeats = Heartbeats()
+        self.ring = ChangeRing()
+        self.watch = NodeWatch()
+        self._scope = Scope("server", on_failure=self._failed)
+        self._log: Log | None = None
+        self.context: ServerContext
+        self.evaluation: EvaluationService
+        self.forwarder: Forwarder
+        self.address = ""
+        self._on_fatal: Callable[[str], None] | None = None
+
+    async def start(self, dispatcher: Dispatcher, *, on_fatal: Callable[[str], None] | None = None) -> None:
+        """Restore the state, begin to serve on `dispatcher`, start the leader services."""
+        self._on_fatal = on_fatal
+        self._log = await Log.open(self.config.data_dir)
+        state = self._log.state
+        self.context = ServerContext(
+            state, self._log.propose, self.clock, self.ids, region=self.config.region
+        )
+        self.clock.witness(state.time_ns)
+        self.evaluation = EvaluationService(
+            state,
+            self._log.propose_nowait,
+            workers=self.config.workers,
+            now_ns=self.clock.now_ns,
+            seed=self.ids.seed,
+            new_id=self.ids.new,
+            hang_s=self.config.hang_s,
+        )
+        self._log.consumers.extend(
+            (
+                self.evaluation.observe,
+                self.watch.observe,
+                self.ring.observe,
+                self._observe_nodes,
+                self.context.observe,
+            )
+        )
+        self.watch.observe(state.reset_changes())
+        self.context.index_signal.raise_to(state.index)
+        self._register_endpoints(dispatcher)
+        await self.evaluation.start()
+        if not state.cluster_id:
+            await self.context.propose(ClusterInit(time_ns=self.clock.now_ns(), cluster_id=self.ids.new()))
+        for node in state.nodes():
+            if node.status != NodeStatus.DOWN:
+                self.heartbeats.beat(node.id, self.clock.mono_s())
+        self._scope.spawn(self._watch_heartbeats(), "heartbeats")
+        self._scope.spawn(self._collect_regularly(), "collection")
+
+    def _register_endpoints(self, dispatcher: Dispatcher) -> None:
+        context = self.context
+        allocs = AllocEndpoints(context)
+        allocs.register_in(dispatcher)
+        JobEndpoints(context, DryRunner(context, self.evaluation.dry_run)).register_in(dispatcher)
+        EvalEndpoints(context).register_in(dispatcher)
+        NodeEndpoints(context, self.heartbeats, self.links, self.watch).register_in(dispatcher)
+        SystemEndpoints(context, self.ring, self.collect, lambda: self.address).register_in(dispatcher)
+        self.forwarder = Forwarder(context.state, allocs, self.links)
+        self.forwarder.register_in(dispatcher)
+
+    def _failed(self, task: str, error: BaseException) -> None:
+        log.critical("%s failed: %s", task, error, exc_info=error)
+        if self._on_fatal is not None:
+            self._on_fatal(f"{task} failed: {error}")
+
+    async def propose(self, command: AnyCommand) -> Changes:
+        """Put a command into the log."""
+        return await self.context.propose(command)
+
+    # ---- heartbeats ----
+
+    def _observe_nodes(self, changes: Changes) -> None:
+        for before, after in changes.nodes:
+            if after is None and before is not None:
+                self.heartbeats.forget(before.id)
+                self.watch.forget(before.id)
+
+    async def _watch_heartbeats(self) -> None:
+        """Mark silent nodes as down. The loop's own lateness is credited to all of them."""
+        loop = asyncio.get_running_loop()
+        while True:
+            before = loop.time()
+            await asyncio.sleep(HEARTBEAT_TICK_S)
+            self.heartbeats.credit(loop.time() - before - 2 * HEARTBEAT_TICK_S)
+            for node_id in self.heartbeats.expired(self.clock.mono_s()):
+                await self._mark_down(node_id)
+
+    async def _mark_down(self, node_id: str) -> None:
+        node = self.context.state.node(node_id)
+        if node is None or node.status == NodeStatus.DOWN:
+            return
+        now = self.clock.now_ns()
+        reason = f"no heartbeat for {self.heartbeats.expiry_s:g} s (one is due every {BEAT_S:g} s)"
+        log.warning("node %s (%s) is down: %s", node.id, node.name, reason)
+        try:
+            await self.context.propose(
+                NodeStatusUpdate(
+                    time_ns=now,
+                    node_ids=(node_id,),
+                    status=NodeStatus.DOWN,
+                    description=reason,
+                    event=NodeEvent(message="Node heartbeat missed", subsystem="Cluster", timestamp_ns=now),
+                    evaluations=node_evals.for_node(self.context, node),
+                )
+            )
+        except EncampError as error:
+            log.error("node %s could not be marked down and is watched on: %s", node_id, error)
+            self.heartbeats.beat(node_id, self.clock.mono_s())
+
+    # ---- collection ----
+
+    async def _collect_regularly(self) -> None:
+        while True:
+            await asyncio.sleep(self.config.collect_interval_s)
+            try:
+                await self.collect(self.config.ages)
+            except EncampError as error:
+                log.warning("garbage was not collected this time: %s", error)
+
+    async def collect(self, ages: Ages) -> int:
+        """Forget what is over and old enough. Returns the number of objects."""
+        count = 0
+        for command in list(collectable(self.context.state, self.clock.now_ns(), ages)):
+            await self.context.propose(command)
+            count += len(command.evals) + len(command.allocs) + len(command.jobs) + len(command.nodes)
+        return count
+
+    def stats(self) -> dict[str, dict[str, object]]:
+        """Figures for `Agent.Self`."""
+        service = self.evaluation
+        return {
+            "state": {"index": self.context.state.index, "allocations": self.context.state.alloc_count},
+            "evaluation": {
+                "plans": service.plans,
+                "conflicts": service.conflicts,
+                "workers": len(service.pool.workers),
+                "workers_replaced": service.pool.replaced,
+                "worker_memory_bytes": [w.memory_bytes for w in service.pool.workers.values()],
+            },
+            "broker": dict(msgspec.to_builtins(service.broker.stats())),
+            "blocked": dict(msgspec.to_builtins(service.blocked.stats())),
+        }
+
+    async def close(self) -> None:
+        """Stop the services, newest first, then the log. Idempotent, also half-way through a start."""
+        await self._scope.close()
+        if hasattr(self, "evaluation"):
+            await self.evaluation.close()
+        if self._log is not None:
+            await self._log.close()
+            self._log = None
