@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -182,23 +183,32 @@ class SupervisorClient:
         self._keeper.spares.discard(key_of(task_id))
 
     async def run(self, task_id: str, spec: CommandSpec, fds: tuple[int, int, int]) -> ExitResult:
-        """Run a command beside a task with these descriptors, and wait for it; cancelling kills it.
+        """Run a command beside a task on these descriptors, and wait for it; cancelling kills it.
 
-        The descriptors may be closed when `run` has yielded once. Raises: TaskNotFound, StartFailed.
+        The descriptors are taken over and closed. Raises: TaskNotFound, StartFailed, SupervisorUnavailable.
         """
         return await self._keeper.here(self._run(task_id, spec, fds))
 
     async def _run(self, task_id: str, spec: CommandSpec, fds: tuple[int, int, int]) -> ExitResult:
-        await asyncio.wait_for(self._keeper.ready.wait(), REQUEST_S)
-        assert self._keeper.link is not None
-        link = self._keeper.link
         try:
+            await asyncio.wait_for(self._keeper.ready.wait(), REQUEST_S)
+            link = self._keeper.link
+            assert link is not None
             number, future = link.request("run", list(fds), id=task_id, spec=msgspec.to_builtins(spec))
-            try:
-                answer = await future
-            except asyncio.CancelledError:
-                link.request("cancel", run=number)
-                raise
+        except TimeoutError:
+            raise SupervisorUnavailable(f"no command can run in task {task_id!r}: {self.problem}") from None
+        except LinkLost:
+            raise SupervisorUnavailable(f"the supervisor has just ended; task {task_id!r} goes on") from None
+        finally:
+            for fd in fds:
+                os.close(fd)
+        try:
+            answer = await future
+        except asyncio.CancelledError:
+            if not link.closed.is_set():
+                _, cancelled = link.request("cancel", run=number)
+                cancelled.add_done_callback(lambda done: done.cancelled() or done.exception())
+            raise
         except LinkLost:
             raise SupervisorUnavailable(
                 f"the supervisor ended while a command ran in task {task_id!r}"

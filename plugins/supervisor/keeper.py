@@ -189,7 +189,7 @@ class Keeper:
         pid = launch.pid_of(self.directory)
         hint = f"; see {self.directory / protocol.LOG_NAME}"
         state = ""
-        if pid and (stat := _state_of(pid)) == "T":
+        if pid and _state_of(pid) == "T":
             state, hint = " and is stopped", f"; `kill -CONT {pid}` lets it go on"
         detail = f" ({why})" if why else ""
         return SupervisorUnavailable(
@@ -243,7 +243,8 @@ class Keeper:
         if self._main is not None:
             self._main.cancel()
         deadline_s = time.monotonic() + CONNECT_S
-        while time.monotonic() < deadline_s and not _has_ended(self.pid):
+        # the end of a process that may not be our child is no event here
+        while time.monotonic() < deadline_s and not _has_ended(self.pid):  # noqa: ASYNC110
             await asyncio.sleep(0.01)
         self._spawned.discard(self.pid)
 
