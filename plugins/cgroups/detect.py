@@ -15,6 +15,10 @@ import os
 #: v1 controllers that a task gets a group in, where mounted. freezer comes first: joining it first means that
 #: whatever was forked can be found by it.
 V1_CONTROLLERS = ("freezer", "pids", "memory", "cpu", "cpuacct")
+_MOUNT_OPTIONS = {
+    *("rw", "ro", "nosuid", "nodev", "noexec", "relatime", "noatime", "nodiratime", "seclabel", "xattr"),
+    *("noprefix", "clone_children", "cpuset_v2_mode"),
+}
 V2_CONTROLLERS = ("cpu", "memory", "pids", "cpuset")
 
 
@@ -42,9 +46,9 @@ def parse_mounts(text: str) -> tuple[dict[str, str], list[str]]:
         if fields[2] == "cgroup2":
             v2.append(target)
         elif fields[2] == "cgroup":
-            for option in fields[3].split(","):
-                if option in (*V1_CONTROLLERS, "cpuset", "blkio", "devices"):
-                    v1.setdefault(option, target)
+            # beside controllers there are plain mount options, and named hierarchies such as name=systemd
+            for option in set(fields[3].split(",")) - _MOUNT_OPTIONS:
+                v1.setdefault(option, target)
     return v1, v2
 
 
@@ -56,6 +60,9 @@ def find_machine(mounts: str = "/proc/self/mounts") -> Machine | None:
     except OSError:
         return None
     if "freezer" in v1:
+        if v2:
+            # hybrid: no controllers there, but runtimes make a group in it all the same
+            v1["unified"] = v2[0]
         return Machine(1, v1, tuple(v1))
     for root in v2:
         try:

@@ -63,6 +63,13 @@ def plan(machine: Machine, parent: str, name: str, limits: Limits) -> Layout:
     return _plan_v2(machine, parent, name, limits)
 
 
+def plan_for_runtime(machine: Machine, parent: str, name: str) -> Layout:
+    """Return the layout of a group that a container runtime makes and limits itself, in every hierarchy."""
+    at = [os.path.join(root, parent, name) for root in dict.fromkeys(machine.roots.values())]
+    parents = [os.path.dirname(path) for path in at]
+    return {"version": machine.version, "dirs": at, "parents": parents, "settings": []}
+
+
 def _plan_v1(machine: Machine, parent: str, name: str, limits: Limits) -> Layout:
     wanted = [*V1_CONTROLLERS, *(["cpuset"] if limits.cores else [])]
     at = {key: os.path.join(machine.roots[key], parent, name) for key in wanted if key in machine.roots}

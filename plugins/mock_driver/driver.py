@@ -1,13 +1,9 @@
-"""The mock_driver: does what its task's script says, without any process. For tests, dev mode and the
-simulation.
+"""The mock_driver: does what its task's script says, without any process.
 
 Theory: a task is its script and the wall-clock moment when it started, both in its handle, so a new driver
 object can take it back: it goes on where the clock says it would be, also when nobody was there. What is lost
 with the agent is what was not in the handle: a stop that had begun. Output goes to the log files that a real
-driver would write. Time is asyncio's and the wall clock's, so a loop with virtual time works if `now_ns` is
-given.
-
-Undetected outside dev mode.
+driver would write. For tests, dev mode and the simulation, which may replace `now_ns`; undetected elsewhere.
 """
 
 from __future__ import annotations
