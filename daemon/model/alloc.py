@@ -119,7 +119,10 @@ class Allocation(Wire, frozen=True, kw_only=True):
 
 
 class PortColumn(Wire, frozen=True, kw_only=True):
-    """One dynamic or static port label for all rows of a block. `values`: uint16 each, little endian."""
+    """One dynamic or static port label for all rows of a block. `values`: uint16 each, little endian.
+
+    `to` -1: the same number inside as outside.
+    """
 
     label: str
     to: int
@@ -171,7 +174,7 @@ class AllocBlock(Wire, frozen=True, kw_only=True):
             AllocatedPort(
                 label=column.label,
                 value=int.from_bytes(column.values[2 * row : 2 * row + 2], "little"),
-                to=column.to,
+                to=int.from_bytes(column.values[2 * row : 2 * row + 2], "little") if column.to < 0 else column.to,
                 host_ip=column.host_ips[node if len(column.host_ips) > 1 else 0] if column.host_ips else "",
                 static=column.static,
                 ignore_collision=column.ignore_collision,

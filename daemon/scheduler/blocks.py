@@ -1,0 +1,144 @@
+"""From chosen rows to what a plan carries: blocks of columns, or single allocations. Pure.
+
+Source: architecture.md "State" (blocks); spec/scheduler.md 1.5.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import msgspec
+import numpy as np
+
+from daemon.model.alloc import Allocation, AllocBlock, PortColumn
+from daemon.model.errors import InvariantBroken
+from daemon.model.job import TaskGroup
+from daemon.model.metrics import AllocMetric
+from daemon.model.resources import AllocatedPort, AllocatedShared
+from daemon.scheduler import reschedule
+from daemon.scheduler.decision import Replace
+from daemon.scheduler.ports import choose_ports
+from daemon.scheduler.ranker import Ranker
+from daemon.scheduler.usage import group_resources
+
+if TYPE_CHECKING:
+    from daemon.scheduler.place import Placer
+
+
+def block_of(
+    placer: Placer,
+    group: TaskGroup,
+    rows: list[int],
+    indexes: list[int],
+    ranker: Ranker,
+    metric: AllocMetric,
+) -> AllocBlock:
+    """Place one allocation on each of `rows` (they may repeat) and write them as columns."""
+    fleet, working = placer.fleet, placer.working
+    chosen = np.array(rows, dtype=np.int64)
+    if ranker.ports:
+        ports = _place_with_ports(placer, group, rows, ranker)
+    else:
+        working.place_many(chosen, group.name, ranker.ask)
+        ports = []
+    distinct, positions = np.unique(chosen, return_inverse=True)
+    nodes = distinct.tolist()
+    resources = group_resources(group)
+    return AllocBlock(
+        namespace=placer.job.namespace,
+        job_id=placer.job.id,
+        job_version=placer.job.version,
+        job_spec_index=placer.job.job_modify_index,
+        task_group=group.name,
+        eval_id=placer.input.evaluation.id,
+        count=len(rows),
+        ids=placer.ids.uuids(len(rows)),
+        nodes=tuple(fleet.ids[row] for row in nodes),
+        node_names=tuple(fleet.names[row] for row in nodes),
+        node_epochs=tuple(fleet.epochs[distinct].tolist()),
+        node_rows=positions.astype("<u4").tobytes(),
+        indexes=np.array(indexes[: len(rows)], dtype="<u4").tobytes(),
+        ports=_columns(ports, nodes, placer, ranker),
+        allocated_resources=resources,
+        metrics=metric,
+        create_time_ns=placer.input.now_ns,
+    )
+
+
+def _place_with_ports(
+    placer: Placer, group: TaskGroup, rows: list[int], ranker: Ranker
+) -> list[tuple[AllocatedPort, ...]]:
+    """Ports for each row. The ranker counted them, so that they are there."""
+    chosen = []
+    for row in rows:
+        ports = choose_ports(placer.working, row, ranker.ports, placer.ids)
+        if ports is None:
+            raise InvariantBroken(
+                "the ranker offered a node without free ports",
+                group=group.name,
+                node_id=placer.fleet.ids[row],
+            )
+        placer.working.place(row, group.name, ranker.ask, (port.value for port in ports))
+        chosen.append(ports)
+    return chosen
+
+
+def _columns(
+    ports: list[tuple[AllocatedPort, ...]], nodes: list[int], placer: Placer, ranker: Ranker
+) -> tuple[PortColumn, ...]:
+    if not ports:
+        return ()
+    addresses = tuple(placer.fleet.host_ips[row] for row in nodes)
+    if len(set(addresses)) == 1:
+        addresses = addresses[:1]
+    asked = (*ranker.ports.static, *ranker.ports.dynamic)
+    return tuple(
+        PortColumn(
+            label=port.label,
+            to=port.to,
+            values=np.array([held[i].value for held in ports], dtype="<u2").tobytes(),
+            host_ips=addresses,
+            static=i < len(ranker.ports.static),
+            ignore_collision=port.ignore_collision,
+        )
+        for i, port in enumerate(asked)
+    )
+
+
+def row_of(
+    placer: Placer,
+    group: TaskGroup,
+    request: Replace,
+    row: int,
+    ports: tuple[AllocatedPort, ...],
+    metric: AllocMetric,
+) -> Allocation:
+    """One allocation with a predecessor."""
+    job, previous = placer.job, request.previous
+    resources = group_resources(group)
+    tracker = previous.reschedule_tracker
+    if request.reschedule and group.reschedule_policy is not None:
+        tracker = reschedule.tracker_of_replacement(previous, group.reschedule_policy, placer.input.now_ns)
+    elif request.tied:
+        # an update makes a new start.
+        tracker = None
+    return Allocation(
+        id=placer.ids.uuid(),
+        name=f"{job.id}.{group.name}[{request.index}]",
+        namespace=job.namespace,
+        job_id=job.id,
+        job_version=job.version,
+        job_spec_index=job.job_modify_index,
+        task_group=group.name,
+        node_id=placer.fleet.ids[row],
+        node_name=placer.fleet.names[row],
+        eval_id=placer.input.evaluation.id,
+        allocated_resources=msgspec.structs.replace(
+            resources, shared=AllocatedShared(disk_mb=resources.shared.disk_mb, ports=ports)
+        ),
+        reschedule_tracker=tracker,
+        previous_allocation=previous.id,
+        metrics=metric,
+        create_time_ns=placer.input.now_ns,
+        modify_time_ns=placer.input.now_ns,
+    )

@@ -1,0 +1,54 @@
+"""What the reconciler decides for one group, before any node is looked for. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from daemon.model.alloc import Allocation
+from daemon.model.enums import ClientStatus
+
+
+@dataclass(frozen=True)
+class Stop:
+    """An allocation that ends in any case."""
+
+    alloc: Allocation
+    description: str
+    client_status: ClientStatus | None = None
+
+
+@dataclass(frozen=True)
+class Replace:
+    """A placement with a predecessor. `tied`: the predecessor ends only if the placement succeeds."""
+
+    index: int
+    previous: Allocation
+    tied: bool
+    reschedule: bool = False
+    description: str = ""
+
+
+@dataclass
+class GroupDecision:
+    """One group's part of the plan-to-be."""
+
+    name: str
+    stops: list[Stop] = field(default_factory=list)
+    #: destructive updates in index order.
+    destructive: list[Replace] = field(default_factory=list)
+    #: lost, migrated and rescheduled work.
+    replacements: list[Replace] = field(default_factory=list)
+    #: numbers of fresh placements.
+    fresh: list[int] = field(default_factory=list)
+    in_place: list[Allocation] = field(default_factory=list)
+    #: failed, to be replaced later: (due, allocation).
+    later: list[tuple[int, Allocation]] = field(default_factory=list)
+    ignored: int = 0
+    migrated: int = 0
+    #: destructive updates that wait for the health of others.
+    waiting: int = 0
+
+    @property
+    def placements(self) -> int:
+        """How many allocations it wants."""
+        return len(self.destructive) + len(self.replacements) + len(self.fresh)

@@ -1,0 +1,144 @@
+"""Which nodes could hold a group, apart from what is in use: one check a reason, each a mask over rows. Pure.
+
+Theory: checks stay separate, because their order and their counts are the explanation of a failure: the nearest
+miss is the node with the fewest failing checks, and a suggestion is a check whose removal alone leaves a node.
+
+Source: spec/scheduler.md 4.1-4.4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+from functools import reduce
+from typing import Any
+
+import numpy as np
+
+from daemon.model.job import Job, TaskGroup
+from daemon.model.policies import Constraint
+from daemon.scheduler.operators import DISTINCT
+from daemon.scheduler.targets import constraint_mask, escapes
+from daemon.state.columns import Column, Mask
+from daemon.state.deltas import DRIVER_DETECTED, DRIVER_HEALTHY, VOLUME_READ_ONLY
+from daemon.state.fleet import Fleet
+
+ALL_POOL = "all"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One reason to refuse nodes. `kind` groups them, `reason` is what metrics count under."""
+
+    kind: str
+    reason: str
+    mask: Mask
+    #: what it is about: a constraint, driver name, volume request, port, amount asked.
+    subject: Any = None
+    #: nodes of one computed class all give the same answer.
+    by_class: bool = False
+
+
+def conjunction(fleet: Fleet, checks: Sequence[Check]) -> Mask:
+    """Rows that pass them all."""
+    every: Mask = reduce(np.logical_and, (check.mask for check in checks), fleet.alive)
+    return every
+
+
+def location_checks(job: Job, fleet: Fleet) -> list[Check]:
+    """Pool, datacenters, and taking new work at all."""
+    if job.node_pool == ALL_POOL:
+        in_pool = fleet.alive
+    else:
+        in_pool = fleet.pool.codes == fleet.pool.code(job.node_pool)
+    table = [any(fnmatchcase(word, glob) for glob in job.datacenters) for word in fleet.datacenter.vocabulary]
+    in_datacenter = np.array([*table, False], dtype=np.bool_)[fleet.datacenter.codes]
+    return [
+        Check("pool", f'node pool "{job.node_pool}"', in_pool, job.node_pool, by_class=True),
+        Check("datacenter", "datacenters", in_datacenter, job.datacenters, by_class=True),
+        Check("state", "not ready", fleet.ready),
+    ]
+
+
+def feasibility_checks(job: Job, group: TaskGroup, fleet: Fleet) -> list[Check]:
+    """Everything about the node itself, in the order in which it is reported."""
+    checks = [_constraint(fleet, constraint) for constraint in _plain(job.constraints)]
+    drivers = dict.fromkeys(task.driver for task in group.tasks)
+    for driver in drivers:
+        checks.extend(_driver(fleet, driver))
+    of_tasks = (constraint for task in group.tasks for constraint in task.constraints)
+    seen = {check.subject for check in checks if check.kind == "constraint"}
+    for constraint in (*_plain(group.constraints), *_plain(tuple(of_tasks))):
+        if constraint not in seen:
+            seen.add(constraint)
+            checks.append(_constraint(fleet, constraint))
+    for network in group.networks[:1]:
+        if network.mode not in ("host", "none", ""):
+            mask = _present(fleet, f"mode.{network.mode}")
+            checks.append(Check("network", f'network mode "{network.mode}" missing', mask, network.mode))
+    for request in group.volumes.values():
+        checks.extend(_volume(fleet, request.source or request.name, request.read_only))
+    return checks
+
+
+def _plain(constraints: tuple[Constraint, ...]) -> tuple[Constraint, ...]:
+    return tuple(constraint for constraint in constraints if constraint.operand not in DISTINCT)
+
+
+def _constraint(fleet: Fleet, constraint: Constraint) -> Check:
+    mask = constraint_mask(fleet, constraint)
+    return Check("constraint", str(constraint), mask, constraint, by_class=not escapes(constraint))
+
+
+def _present(fleet: Fleet, key: str) -> Mask:
+    column = fleet.column(key)
+    return np.zeros(fleet.length, dtype=np.bool_) if column is None else column.codes >= 0
+
+
+def _values(fleet: Fleet, column: Column | None, wanted: set[str]) -> Mask:
+    if column is None:
+        return np.zeros(fleet.length, dtype=np.bool_)
+    table = [word in wanted for word in column.vocabulary]
+    return np.array([*table, False], dtype=np.bool_)[column.codes]
+
+
+def _driver(fleet: Fleet, driver: str) -> list[Check]:
+    """Detected, and healthy. A node that says nothing of the driver may have the attribute instead."""
+    column = fleet.column(f"driver.{driver}")
+    told = _present(fleet, f"driver.{driver}")
+    attribute = fleet.column(f"attr.driver.{driver}")
+    by_attribute = ~told & _values(fleet, attribute, {"1", "true", "True", "TRUE", "t", "T"})
+    detected = told | by_attribute
+    sick = _values(fleet, column, {str(DRIVER_DETECTED)})
+    healthy = _values(fleet, column, {str(DRIVER_HEALTHY)}) | by_attribute
+    checks = [Check("driver", f"missing driver {driver}", detected, driver)]
+    if sick.any():
+        # a node without the driver fails one check, not two.
+        checks.append(Check("driver_health", f"driver {driver} unhealthy", healthy | ~detected, driver))
+    return checks
+
+
+def _volume(fleet: Fleet, source: str, read_only: bool) -> list[Check]:
+    offered = _present(fleet, f"volume.{source}")
+    checks = [Check("volume", f'missing host volume "{source}"', offered, source)]
+    if not read_only:
+        locked = _values(fleet, fleet.column(f"volume.{source}"), {str(VOLUME_READ_ONLY)})
+        if locked.any():
+            checks.append(Check("volume_access", f'host volume "{source}" is read-only', ~locked, source))
+    return checks
+
+
+def class_eligibility(fleet: Fleet, checks: Sequence[Check]) -> dict[str, bool]:
+    """Per computed class: could a node of it, given room and readiness, hold the group?"""
+    codes = fleet.computed_class.codes
+    known = fleet.alive & (codes >= 0)
+    size = len(fleet.computed_class.vocabulary)
+    passing = known & conjunction(fleet, [check for check in checks if check.by_class])
+    seen = np.bincount(codes[known], minlength=size)
+    good = np.bincount(codes[passing], minlength=size)
+    return {
+        word: bool(good[code])
+        for code, word in enumerate(fleet.computed_class.vocabulary)
+        if word and seen[code]
+    }

@@ -1,0 +1,78 @@
+"""Service and batch: reconcile, place, report. Pure.
+
+Source: spec/scheduler.md 3.2, 6.
+"""
+
+from __future__ import annotations
+
+from daemon.model.plan import AllocStop, Attempt, EvalInput, GroupAnnotation, InPlaceUpdate
+from daemon.scheduler.decision import GroupDecision, Stop
+from daemon.scheduler.ids import Ids
+from daemon.scheduler.outcome import Outcome
+from daemon.scheduler.place import Placer
+from daemon.scheduler.reconcile import Reconciler
+from daemon.state.fleet import Fleet
+
+
+def stop_record(stop: Stop) -> AllocStop:
+    """As the plan carries it."""
+    return AllocStop(
+        alloc_id=stop.alloc.id,
+        node_id=stop.alloc.node_id,
+        desired_description=stop.description,
+        client_status=stop.client_status,
+    )
+
+
+def generic_attempt(input_: EvalInput, fleet: Fleet) -> Attempt:
+    """One pass over a service or batch job."""
+    ids = Ids(input_.seed, input_.evaluation.id, input_.attempt)
+    outcome = Outcome(input_, fleet, ids)
+    placer = Placer(input_, input_.job, fleet, ids) if input_.job else None
+    serves = placer.serves if placer else lambda _alloc, _group: False
+    decisions = Reconciler(input_, serves).run()
+    for decision in decisions:
+        for stop in decision.stops:
+            outcome.stops.append(stop_record(stop))
+            if placer:
+                placer.working.stop(stop.alloc)
+        outcome.later.extend(decision.later)
+        outcome.annotations[decision.name] = _annotation(decision)
+    for decision in decisions:
+        group = input_.job.group(decision.name) if input_.job else None
+        if placer is None or group is None or input_.job is None:
+            continue
+        outcome.in_place.extend(
+            InPlaceUpdate(
+                alloc_id=alloc.id,
+                node_id=alloc.node_id,
+                job_version=input_.job.version,
+                job_spec_index=input_.job.job_modify_index,
+                allocated_resources=alloc.allocated_resources,
+            )
+            for alloc in decision.in_place
+        )
+        placed = placer.place(group, decision)
+        outcome.blocks.extend(placed.blocks)
+        outcome.allocs.extend(placed.allocs)
+        outcome.stops.extend(placed.stops)
+        outcome.marks.extend(placed.marks)
+        outcome.queued[group.name] = placed.failed
+        if placed.metric is not None:
+            outcome.failed[group.name] = placed.metric
+            outcome.eligibility.append(placed.eligibility)
+    return outcome.attempt()
+
+
+def _annotation(decision: GroupDecision) -> GroupAnnotation:
+    now = sum(1 for request in decision.replacements if request.reschedule)
+    return GroupAnnotation(
+        ignore=decision.ignored,
+        place=len(decision.fresh) + len(decision.replacements) - now - decision.migrated,
+        migrate=decision.migrated,
+        stop=len(decision.stops) - decision.migrated,
+        in_place_update=len(decision.in_place),
+        destructive_update=len(decision.destructive) + decision.waiting,
+        reschedule_now=now,
+        reschedule_later=len(decision.later),
+    )

@@ -1,0 +1,184 @@
+"""Why a group found no node: the nearest miss, and what single change would place it. Pure.
+
+Theory: with every check as a mask, the number of failing checks per node is a sum, and the nodes that one change
+would open are those with exactly one failing check. Among the nearest the one that lacks the smallest share of a
+resource is named, with figures.
+
+Source: users/wants.md 1; spec/scheduler.md (deviations).
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from daemon.model.metrics import NearestMiss
+from daemon.model.policies import Constraint
+from daemon.scheduler.feasible import Check
+from daemon.scheduler.report import GroupView, distinct_checks, room_checks
+from daemon.scheduler.targets import column_of
+from daemon.state.columns import Ints, Mask
+from daemon.state.deltas import STATE_WORDS
+from daemon.state.fleet import RESOURCES
+
+_UNITS = {"cpu": "MHz", "memory": "MB", "disk": "MB", "allocations": "allocations"}
+_MOST = 6
+
+
+@dataclass
+class Shortfall:
+    """All checks of one group, and which nodes fail how many."""
+
+    view: GroupView
+
+    def __post_init__(self) -> None:
+        ranker = self.view.ranker
+        self.fleet = self.view.fleet
+        only = self.view.only
+        self.alive: Mask = self.fleet.alive if only is None else self.fleet.alive & only
+        self.checks = [
+            *self.view.location,
+            *self.view.feasibility,
+            *distinct_checks(ranker, ranker.working),
+            *room_checks(ranker),
+        ]
+        self.failing: Ints = np.zeros(self.fleet.length, dtype=np.int64)
+        for check in self.checks:
+            self.failing += ~check.mask
+
+    def nearest(self) -> NearestMiss | None:
+        """The node with the fewest failing checks; None without nodes."""
+        rows = np.flatnonzero(self.alive)
+        if not len(rows):
+            return None
+        fewest = rows[self.failing[rows] == self.failing[rows].min()]
+        row = int(fewest[np.argmin(self._shortage(fewest))])
+        lacks = tuple(self._lack(check, row) for check in self.checks if not check.mask[row])
+        return NearestMiss(node_id=self.fleet.ids[row], node_name=self.fleet.names[row], lacks=lacks)
+
+    def suggestions(self) -> tuple[str, ...]:
+        """One sentence for each single change that would place one more, most nodes first."""
+        if not self.fleet.alive.any():
+            return ("start a node: none has joined",)
+        one = self.alive & (self.failing == 1)
+        found: list[tuple[int, int, str]] = []
+        for position, check in enumerate(self.checks):
+            opened = one & ~check.mask
+            count = int(np.count_nonzero(opened))
+            if count:
+                found.append((-count, position, self._change(check, opened, count)))
+        found.sort()
+        return tuple(text for _, _, text in found[:_MOST])
+
+    def _shortage(self, rows: Ints) -> np.ndarray[tuple[int, ...], np.dtype[np.float64]]:
+        """Per row the largest share by which a resource is short of what is asked."""
+        ranker = self.view.ranker
+        worst = np.zeros(len(rows), dtype=np.float64)
+        for i in range(3):
+            if ranker.ask[i] > 0:
+                free = self.fleet.capacity[i, rows] - ranker.working.used[i, rows]
+                np.maximum(worst, (ranker.ask[i] - free) / ranker.ask[i], out=worst)
+        return worst
+
+    def _free(self, kind: str, row: int) -> int:
+        i = RESOURCES.index(kind)
+        return int(self.fleet.capacity[i, row] - self.view.ranker.working.used[i, row])
+
+    def _lack(self, check: Check, row: int) -> str:
+        fleet, kind = self.fleet, check.kind
+        if kind == "pool":
+            return f'it is in node pool "{fleet.pool.get(row)}", the job asks for "{check.subject}"'
+        if kind == "datacenter":
+            asked = ", ".join(check.subject)
+            return f'it is in datacenter "{fleet.datacenter.get(row)}", the job asks for {asked}'
+        if kind == "state":
+            return f"it is {STATE_WORDS[int(fleet.state[row])]}"
+        if kind == "constraint":
+            return f"constraint {check.reason}: {self._has(check.subject, row)}"
+        if kind == "driver":
+            return f"it has no driver {check.subject}"
+        if kind == "driver_health":
+            return f"its driver {check.subject} is unhealthy"
+        if kind == "volume":
+            return f'it offers no host volume "{check.subject}"'
+        if kind == "volume_access":
+            return f'its host volume "{check.subject}" is read-only, the group asks to write'
+        if kind == "network":
+            return f'it has no network of mode "{check.subject}"'
+        if kind == "distinct_hosts":
+            return "it holds an allocation of the job already (distinct_hosts)"
+        if kind == "distinct_property":
+            return (
+                f"its value of {check.subject.constraint.l_target} is used up or missing (distinct_property)"
+            )
+        if kind == "port":
+            return f"port {check.subject} is in use"
+        if kind == "ports":
+            free = int(self.view.ranker.working.free_dynamic[row])
+            return f"it has {free} free dynamic ports, {check.subject} are needed"
+        free = max(0, self._free(kind, row))
+        return f"{kind}: {free} {_UNITS[kind]} free of {self._whole(kind, row)}, {check.subject} needed"
+
+    def _whole(self, kind: str, row: int) -> int:
+        return int(self.fleet.capacity[RESOURCES.index(kind), row])
+
+    def _has(self, constraint: Constraint, row: int) -> str:
+        """What the node has for the constraint's left side."""
+        column = column_of(self.fleet, constraint.l_target)
+        value = None if column is None else column.get(row)
+        return (
+            f'{constraint.l_target} is "{value}"'
+            if value is not None
+            else f"{constraint.l_target} is not set"
+        )
+
+    def _change(self, check: Check, opened: Mask, count: int) -> str:
+        kind, group = check.kind, self.view.group
+        nodes = f"{count} node{'s' if count > 1 else ''}"
+        rows = np.flatnonzero(opened)
+        name = self._name(int(rows[0]))
+        if kind in RESOURCES[:3]:
+            i = RESOURCES.index(kind)
+            free = self.fleet.capacity[i, rows] - self.view.ranker.working.used[i, rows]
+            most, best = int(free.max()), self._name(int(rows[int(free.argmax())]))
+            if most <= 0:
+                return f"free {check.subject} {_UNITS[kind]} of {kind} on {best}, or add a node"
+            ask = f"{check.subject} {_UNITS[kind]}"
+            return f'lower {kind} of group "{group}" from {ask} to at most {most} {_UNITS[kind]} (free on {best})'
+        if kind == "allocations":
+            return f"raise the limit of allocations on {name}, or add a node"
+        if kind == "pool":
+            pool = self.fleet.pool.get(int(rows[0]))
+            return f'change node_pool from "{check.subject}" to "{pool}" ({nodes} there would serve)'
+        if kind == "datacenter":
+            there = sorted({self.fleet.datacenter.get(row) or "" for row in rows.tolist()})
+            named = ", ".join(f'"{word}"' for word in there[:5])
+            return f"change datacenters to include {named} ({nodes} there would serve)"
+        if kind == "state":
+            state = STATE_WORDS[int(self.fleet.state[int(rows[0])])]
+            remedy = (
+                f"make {name} eligible" if state == "ineligible" else f"bring {name} back (it is {state})"
+            )
+            return f"{remedy}; {nodes} would serve but take no new work"
+        if kind == "constraint":
+            return f"drop or relax the constraint {check.reason} ({nodes} would serve)"
+        if kind == "port":
+            return f"free port {check.subject} on {name}, or ask for a dynamic port"
+        if kind == "ports":
+            return f"widen the range of dynamic ports of {name}, or ask for fewer ports"
+        return _SIMPLE[kind].format(subject=check.subject, name=name, nodes=nodes)
+
+    def _name(self, row: int) -> str:
+        return f'node "{self.fleet.names[row] or self.fleet.ids[row][:8]}"'
+
+
+_SIMPLE = {
+    "driver": "add a node with driver {subject}, or install it on {name} ({nodes} lack only that)",
+    "driver_health": "repair driver {subject} on {name} ({nodes} lack only that)",
+    "volume": 'offer host volume "{subject}" on {name} ({nodes} lack only that)',
+    "volume_access": 'ask for host volume "{subject}" read-only, or make it writable on {name}',
+    "network": 'offer a network of mode "{subject}" on {name}',
+    "distinct_hosts": "add a node, lower the count, or drop distinct_hosts ({nodes} hold the job already)",
+    "distinct_property": "add a node with a new value, or raise the limit of distinct_property",
+}

@@ -1,0 +1,191 @@
+"""Placing the decisions of one group: nodes, ports, ids; and the reasons where it fails. Pure.
+
+Theory: order is destructive updates, replacements, fresh placements, so that what the plan frees is known to those
+that follow. A tied predecessor is stopped for the plan's arithmetic first, and taken back if its successor finds no
+node. Fresh placements are taken in bulk and leave as one block of columns.
+
+Source: spec/scheduler.md 3.3, 5, 6.2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from daemon.model.alloc import Allocation, AllocBlock
+from daemon.model.job import Job, TaskGroup
+from daemon.model.metrics import AllocMetric
+from daemon.model.plan import AllocMark, AllocStop, EvalInput
+from daemon.scheduler import reschedule
+from daemon.scheduler.blocks import block_of, row_of
+from daemon.scheduler.decision import GroupDecision, Replace
+from daemon.scheduler.distinct import distinct_rules
+from daemon.scheduler.feasible import Check, conjunction, feasibility_checks, location_checks
+from daemon.scheduler.ids import Ids
+from daemon.scheduler.nearest import Shortfall
+from daemon.scheduler.ports import choose_ports, port_ask
+from daemon.scheduler.ranker import Ranker
+from daemon.scheduler.report import GroupView, build_metric
+from daemon.scheduler.score import CLOSED, tie_numbers
+from daemon.scheduler.usage import group_resources
+from daemon.scheduler.working import Working
+from daemon.state.columns import Ints, Mask
+from daemon.state.deltas import amounts
+from daemon.state.fleet import Fleet
+
+
+@dataclass
+class Placed:
+    """What came of one group."""
+
+    blocks: list[AllocBlock] = field(default_factory=list)
+    allocs: list[Allocation] = field(default_factory=list)
+    stops: list[AllocStop] = field(default_factory=list)
+    marks: list[AllocMark] = field(default_factory=list)
+    failed: int = 0
+    metric: AllocMetric | None = None
+    eligibility: list[Check] = field(default_factory=list)
+
+
+class Placer:
+    """Places groups of one job on one fleet, one after the other."""
+
+    def __init__(self, input_: EvalInput, job: Job, fleet: Fleet, ids: Ids) -> None:
+        self.input = input_
+        self.job = job
+        self.fleet = fleet
+        self.ids = ids
+        self.working = Working(fleet, input_.allocs)
+        self.location = location_checks(job, fleet)
+        self.ties: Ints = tie_numbers(ids.shuffle_keys(fleet.length))
+        self._checks: dict[str, list[Check]] = {}
+
+    def feasibility(self, group: TaskGroup) -> list[Check]:
+        """The group's checks of nodes, evaluated once."""
+        checks = self._checks.get(group.name)
+        if checks is None:
+            checks = self._checks[group.name] = feasibility_checks(self.job, group, self.fleet)
+        return checks
+
+    def serves(self, alloc: Allocation, group: TaskGroup) -> bool:
+        """True when the allocation's node can go on holding it under the newest spec."""
+        row = self.working.row(alloc.node_id)
+        if row < 0 or not self.fleet.alive[row]:
+            return False
+        checks = (*self.location[:2], *self.feasibility(group))
+        if not all(check.mask[row] for check in checks):
+            return False
+        return bool((self.working.used[:, row] <= self.fleet.capacity[:, row]).all())
+
+    def view(self, group: TaskGroup, only: Mask | None = None) -> GroupView:
+        """Masks and ranks of a group as the plan stands. `only` narrows the rows."""
+        checks = self.feasibility(group)
+        mask = conjunction(self.fleet, (*self.location, *checks))
+        if only is not None:
+            mask = mask & only
+        resources = group_resources(group)
+        ranker = Ranker(
+            self.working,
+            group.name,
+            mask=mask,
+            ask=amounts(resources.usage),
+            desired=group.count,
+            ports=port_ask(group),
+            distinct=distinct_rules(self.job, group, self.working),
+            ties=self.ties,
+        )
+        return GroupView(self.job, group.name, self.fleet, self.location, checks, ranker, only)
+
+    def place(self, group: TaskGroup, decision: GroupDecision) -> Placed:
+        """Find nodes for everything that the decision asks for."""
+        placed = Placed()
+        if not decision.placements:
+            return placed
+        view = self.view(group)
+        metric = build_metric(view)
+        for request in (*decision.destructive, *decision.replacements):
+            self._replace(group, view, request, metric, placed)
+        if decision.fresh:
+            self._fresh(group, view, decision.fresh, metric, placed)
+        if placed.failed:
+            placed.metric = explained(view, placed.failed - 1)
+            placed.eligibility = [*self.location, *view.feasibility]
+        return placed
+
+    def _replace(
+        self, group: TaskGroup, view: GroupView, request: Replace, metric: AllocMetric, placed: Placed
+    ) -> None:
+        row = -1 if request.tied else self._pick(group, view.ranker, request)
+        if self.replace_at(group, view.ranker, request, row, metric, placed):
+            return
+        placed.failed += 1
+        if request.reschedule:
+            tracker = reschedule.tracker_without_placement(request.previous)
+            if tracker != request.previous.reschedule_tracker:
+                placed.marks.append(AllocMark(alloc_id=request.previous.id, reschedule_tracker=tracker))
+
+    def replace_at(
+        self,
+        group: TaskGroup,
+        ranker: Ranker,
+        request: Replace,
+        row: int,
+        metric: AllocMetric,
+        placed: Placed,
+    ) -> bool:
+        """Place a replacement on `row` (a tied one with -1: on the best). False, and nothing changed, if not."""
+        previous = request.previous
+        freed = self.working.stop(previous) if request.tied else -1
+        if freed >= 0:
+            ranker.changed(freed)
+        if row < 0 and request.tied:
+            row = self._pick(group, ranker, request)
+        fits = row >= 0 and ranker.keys[row] != CLOSED
+        ports = choose_ports(self.working, row, ranker.ports, self.ids) if fits else None
+        if ports is None:
+            if freed >= 0:
+                ranker.changed(self.working.unstop(previous))
+            return False
+        self.working.place(row, group.name, ranker.ask, (port.value for port in ports))
+        ranker.changed(row)
+        alloc = row_of(self, group, request, row, ports, metric)
+        placed.allocs.append(alloc)
+        if request.tied:
+            placed.stops.append(
+                AllocStop(
+                    alloc_id=previous.id,
+                    node_id=previous.node_id,
+                    desired_description=request.description,
+                    replaced_by=alloc.id,
+                )
+            )
+        return True
+
+    def _pick(self, group: TaskGroup, ranker: Ranker, request: Replace) -> int:
+        previous = self.working.row(request.previous.node_id)
+        if request.reschedule:
+            nodes = reschedule.penalised_nodes(request.previous)
+            return ranker.pick([self.working.row(node) for node in nodes])
+        return ranker.pick(preferred=previous if group.ephemeral_disk.sticky else -1)
+
+    def _fresh(
+        self, group: TaskGroup, view: GroupView, indexes: list[int], metric: AllocMetric, placed: Placed
+    ) -> None:
+        ranker = view.ranker
+        rows = ranker.take(len(indexes))
+        if rows:
+            block = block_of(self, group, rows, indexes, ranker, metric)
+            placed.blocks.append(block)
+            ranker.refresh()
+        placed.failed += len(indexes) - len(rows)
+
+
+def explained(view: GroupView, coalesced: int) -> AllocMetric:
+    """Metric of a failure, with the nearest miss and what would help."""
+    shortfall = Shortfall(view)
+    return build_metric(
+        view,
+        coalesced=coalesced,
+        nearest=shortfall.nearest(),
+        suggestions=shortfall.suggestions(),
+        with_scores=False,
+    )

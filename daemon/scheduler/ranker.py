@@ -1,0 +1,217 @@
+"""Ranker: the best node for one more of a group, again and again. Pure.
+
+Theory: keys of all rows are computed once. A placement or a stop changes the key of its own row only (and closes
+rows of a used-up property value), so that n placements cost one pass over the nodes plus a heap step each. In bulk
+only the best n rows can be touched, so only they enter the heap; a row that was touched comes back with its new key.
+
+Source: spec/scheduler.md 5; architecture.md "Fleet".
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Iterable
+
+import numpy as np
+
+from daemon.scheduler.distinct import Distinct, DistinctProperty
+from daemon.scheduler.ports import PortAsk
+from daemon.scheduler.score import (
+    CLOSED,
+    ROW_MASK,
+    binpack,
+    binpack_rows,
+    final,
+    final_rows,
+    key_one,
+    key_rows,
+)
+from daemon.scheduler.working import Working
+from daemon.state.columns import Ints, Mask
+
+_MANY = 1 << 40
+
+
+class Ranker:
+    """Ranks the rows of `mask` for one group. Follow every change of `working` by `changed(row)`."""
+
+    def __init__(
+        self,
+        working: Working,
+        group: str,
+        *,
+        mask: Mask,
+        ask: tuple[int, int, int, int],
+        desired: int,
+        ports: PortAsk,
+        distinct: list[Distinct],
+        ties: Ints,
+    ) -> None:
+        self.working = working
+        self.group = group
+        self.mask = mask
+        self.ask = ask
+        self.desired = max(1, desired)
+        self.ports = ports
+        self.distinct = distinct
+        self.ties = ties
+        self.present = working.counts(working.present, group)
+        self._one_a_row = bool(ports.exclusive) or any(not isinstance(r, DistinctProperty) for r in distinct)
+        self._numbers = self._numbers_per_alloc()
+        self.left = np.zeros(len(mask), dtype=np.int64)
+        self.scores = np.zeros(len(mask), dtype=np.float64)
+        self.keys: Ints = np.full(len(mask), CLOSED, dtype=np.int64)
+        self.refresh()
+
+    def _numbers_per_alloc(self) -> Ints:
+        """Numbers that one allocation uses up of each row's dynamic range (a static port may lie in it)."""
+        fleet = self.working.fleet
+        numbers: Ints = np.full(len(self.mask), len(self.ports.dynamic), dtype=np.int64)
+        for port in self.ports.static:
+            numbers += (fleet.port_min <= port.value) & (port.value <= fleet.port_max)
+        return numbers
+
+    def refresh(self) -> None:
+        """Compute everything anew."""
+        working, capacity = self.working, self.working.fleet.capacity
+        left = np.where(self.mask, _MANY, 0)
+        free = capacity - working.used
+        for i, amount in enumerate(self.ask):
+            room = free[i] // amount if amount > 0 else np.where(free[i] >= 0, _MANY, 0)
+            np.minimum(left, room, out=left)
+        if self.ports.dynamic:
+            np.minimum(left, working.free_dynamic // self._numbers, out=left)
+        for port in self.ports.exclusive:
+            left[working.rows_with_port(port.value)] = 0
+        for rule in self.distinct:
+            left[~rule.open_rows(working)] = 0
+        if self._one_a_row:
+            np.minimum(left, 1, out=left)
+        self.left = np.maximum(left, 0)
+        rows = np.flatnonzero(self.left)
+        after = working.used[:2, rows] + np.array(self.ask[:2], dtype=np.int64)[:, None]
+        pack = binpack_rows(after, capacity[:2, rows])
+        scores = final_rows(pack, self.present[rows], self.desired)
+        self.keys = np.full(len(self.mask), CLOSED, dtype=np.int64)
+        self.keys[rows] = key_rows(scores, self.ties[rows])
+        self.scores[rows] = scores
+
+    def changed(self, row: int) -> None:
+        """The plan placed or stopped something on the row."""
+        if self.distinct:
+            # counts over the whole job moved: any row of the same value may open or close.
+            self.refresh()
+            return
+        self.left[row] = self._room(row)
+        self.keys[row] = self._key(row, penalised=False) if self.left[row] > 0 else CLOSED
+
+    def _room(self, row: int) -> int:
+        if not self.mask[row]:
+            return 0
+        working = self.working
+        room = _MANY
+        for i, amount in enumerate(self.ask):
+            free = int(working.fleet.capacity[i, row] - working.used[i, row])
+            room = min(room, free // amount if amount > 0 else (_MANY if free >= 0 else 0))
+        if self.ports.dynamic:
+            room = min(room, int(working.free_dynamic[row]) // int(self._numbers[row]))
+        if any(working.port_taken(row, port.value) for port in self.ports.exclusive):
+            room = 0
+        return min(room, 1) if self._one_a_row else room
+
+    def score(self, row: int, penalised: bool = False) -> float:
+        """Final score of placing one more there."""
+        return final(self.pack(row), int(self.present[row]), self.desired, penalised)
+
+    def pack(self, row: int) -> float:
+        """Its bin packing part."""
+        shares = []
+        for i in range(2):
+            whole = int(self.working.fleet.capacity[i, row])
+            after = int(self.working.used[i, row]) + self.ask[i]
+            shares.append(1.0 - after / whole if whole > 0 else 0.0)
+        return binpack(shares[0], shares[1])
+
+    def _key(self, row: int, *, penalised: bool) -> int:
+        return key_one(self.score(row, penalised), int(self.ties[row]))
+
+    def pick(self, penalised: Iterable[int] = (), preferred: int = -1) -> int:
+        """Best row for one more, -1 when none can take it."""
+        if preferred >= 0 and self.keys[preferred] != CLOSED:
+            return preferred
+        worse = [row for row in penalised if row >= 0 and self.keys[row] != CLOSED]
+        kept = self.keys[worse]
+        for row in worse:
+            self.keys[row] = self._key(row, penalised=True)
+        best = int(np.argmin(self.keys))
+        found = self.keys[best] != CLOSED
+        self.keys[worse] = kept
+        return best if found else -1
+
+    def best_rows(self, count: int) -> list[int]:
+        """The `count` best rows as they stand, best first."""
+        rows = np.flatnonzero(self.keys != CLOSED)
+        keys = self.keys[rows]
+        if len(keys) > count:
+            keys = np.partition(keys, count - 1)[:count]
+        keys.sort()
+        best: list[int] = (keys & ROW_MASK).tolist()
+        return best
+
+    def take(self, count: int) -> list[int]:
+        """Rows of up to `count` placements in the order of the choice; the caller places them in `working`."""
+        closing = _Closing(
+            [rule for rule in self.distinct if isinstance(rule, DistinctProperty)], self.working
+        )
+        # a value that closes takes rows with it, so that any row may be needed.
+        rows = self.best_rows(len(self.keys) if closing.rules else count)
+        if not rows:
+            return []
+        heap: list[int] = self.keys[rows].tolist()
+        place = {row: i for i, row in enumerate(rows)}
+        working, capacity = self.working, self.working.fleet.capacity
+        cpu, memory = working.used[0, rows].tolist(), working.used[1, rows].tolist()
+        whole_cpu, whole_memory = capacity[0, rows].tolist(), capacity[1, rows].tolist()
+        present, left, ties = self.present[rows].tolist(), self.left[rows].tolist(), self.ties[rows].tolist()
+        ask_cpu, ask_memory = self.ask[:2]
+        picks: list[int] = []
+        while heap and len(picks) < count:
+            row = heap[0] & ROW_MASK
+            if closing.rules and not closing.open(row):
+                heapq.heappop(heap)
+                continue
+            picks.append(row)
+            closing.add(row)
+            i = place[row]
+            cpu[i] += ask_cpu
+            memory[i] += ask_memory
+            present[i] += 1
+            left[i] -= 1
+            if left[i] <= 0:
+                heapq.heappop(heap)
+                continue
+            pack = binpack(
+                1.0 - (cpu[i] + ask_cpu) / whole_cpu[i] if whole_cpu[i] > 0 else 0.0,
+                1.0 - (memory[i] + ask_memory) / whole_memory[i] if whole_memory[i] > 0 else 0.0,
+            )
+            score = (pack - (present[i] + 1) / self.desired) / 2.0
+            heapq.heapreplace(heap, key_one(score, ties[i]))
+        return picks
+
+
+class _Closing:
+    """Counts of property values while a bulk is taken."""
+
+    def __init__(self, rules: list[DistinctProperty], working: Working) -> None:
+        self.rules = rules
+        self._counts = [rule.counts(working).tolist() for rule in rules]
+
+    def open(self, row: int) -> bool:
+        return all(
+            counts[int(rule.codes[row])] < rule.allowed
+            for rule, counts in zip(self.rules, self._counts, strict=True)
+        )
+
+    def add(self, row: int) -> None:
+        for rule, counts in zip(self.rules, self._counts, strict=True):
+            counts[int(rule.codes[row])] += 1

@@ -1,0 +1,59 @@
+"""What one allocation of a group will count for, and the resources that its tasks are given. Pure.
+
+Theory: tasks with lifecycle hooks do not all run at once: the peak is the largest of the phases before, during
+and after the main tasks, field by field.
+
+Source: spec/scheduler.md 4.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from daemon.model.job import Task, TaskGroup
+from daemon.model.resources import AllocatedResources, AllocatedShared, AllocatedTask, Usage
+
+
+def _sum(tasks: Iterable[Task]) -> tuple[int, int]:
+    cpu = memory = 0
+    for task in tasks:
+        cpu += task.resources.cpu
+        memory += task.resources.memory_mb + task.resources.secrets_mb
+    return cpu, memory
+
+
+def group_usage(group: TaskGroup) -> Usage:
+    """Peak usage over the phases of one allocation's life."""
+    hook = {task.name: task.lifecycle.hook if task.lifecycle else "" for task in group.tasks}
+    sidecars = {task.name for task in group.tasks if task.lifecycle and task.lifecycle.sidecar}
+    phases = (
+        _sum(t for t in group.tasks if hook[t.name] == "prestart"),
+        _sum(
+            t
+            for t in group.tasks
+            if hook[t.name] in ("", "poststart") or (hook[t.name] == "prestart" and t.name in sidecars)
+        ),
+        _sum(t for t in group.tasks if hook[t.name] == "poststop"),
+    )
+    return Usage(
+        cpu=max(cpu for cpu, _ in phases),
+        memory_mb=max(memory for _, memory in phases),
+        disk_mb=group.ephemeral_disk.size_mb,
+        cores=sum(task.resources.cores for task in group.tasks),
+    )
+
+
+def group_resources(group: TaskGroup) -> AllocatedResources:
+    """What every allocation of the group is given, without ports."""
+    return AllocatedResources(
+        tasks={
+            task.name: AllocatedTask(
+                cpu_shares=task.resources.cpu,
+                memory_mb=task.resources.memory_mb,
+                memory_max_mb=task.resources.memory_max_mb,
+            )
+            for task in group.tasks
+        },
+        shared=AllocatedShared(disk_mb=group.ephemeral_disk.size_mb),
+        usage=group_usage(group),
+    )

@@ -1,0 +1,123 @@
+"""Working: the fleet as it will be after the plan made so far. Pure.
+
+Theory: the plan's own stops free room for its placements (their resources, ports, and their place in the counts
+of the job per node), nobody else's stops do: what still runs, counts.
+
+Source: spec/scheduler.md 3.3, 4.4, 4.6; architecture.md "Fleet".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from daemon.model.alloc import Allocation
+from daemon.state.columns import Ints
+from daemon.state.deltas import amounts
+from daemon.state.fleet import Fleet
+from daemon.state.usage import ports_of, usage_of
+
+
+class Working:
+    """Copies of the usage columns, changed by every stop and placement of the plan."""
+
+    def __init__(self, fleet: Fleet, allocs: Iterable[Allocation]) -> None:
+        self.fleet = fleet
+        self.used: Ints = fleet.used()
+        self.free_dynamic: Ints = fleet.free_dynamic.copy()
+        #: per group: allocations on each row that the node may still run; and of these the wanted ones.
+        self.present: dict[str, Ints] = {}
+        self.live: dict[str, Ints] = {}
+        self._taken: dict[int, set[int]] = {}
+        self._freed: dict[int, set[int]] = {}
+        for alloc in allocs:
+            self._count(alloc, 1)
+
+    def counts(self, table: dict[str, Ints], group: str) -> Ints:
+        """Count column of a group, made on demand."""
+        column = table.get(group)
+        if column is None:
+            column = table[group] = np.zeros(self.fleet.length, dtype=np.int64)
+        return column
+
+    def job_total(self, table: dict[str, Ints]) -> Ints:
+        """Counts over all groups."""
+        total: Ints = np.zeros(self.fleet.length, dtype=np.int64)
+        for column in table.values():
+            total += column
+        return total
+
+    def row(self, node_id: str) -> int:
+        """Row of a node, -1 when the fleet has none."""
+        return self.fleet.row_of.get(node_id, -1)
+
+    def _count(self, alloc: Allocation, sign: int) -> int:
+        row = self.row(alloc.node_id)
+        if row < 0 or alloc.client_terminal:
+            return -1
+        self.counts(self.present, alloc.task_group)[row] += sign
+        if not alloc.server_terminal:
+            self.counts(self.live, alloc.task_group)[row] += sign
+        return row
+
+    def stop(self, alloc: Allocation) -> int:
+        """The plan stops it: what it holds is free for the plan. Returns the row that changed, or -1."""
+        row = self._count(alloc, -1)
+        if row >= 0:
+            self.used[:, row] -= amounts(usage_of(alloc.allocated_resources))
+            self._freed.setdefault(row, set()).update(ports_of(alloc))
+            self._recount(row, ports_of(alloc))
+        return row
+
+    def unstop(self, alloc: Allocation) -> int:
+        """Take a stop back."""
+        row = self._count(alloc, 1)
+        if row >= 0:
+            self.used[:, row] += amounts(usage_of(alloc.allocated_resources))
+            self._freed[row].difference_update(ports_of(alloc))
+            self._recount(row, ports_of(alloc))
+        return row
+
+    def place(self, row: int, group: str, usage: tuple[int, int, int, int], ports: Iterable[int]) -> None:
+        """The plan places one allocation there."""
+        self.used[:, row] += usage
+        self.counts(self.present, group)[row] += 1
+        self.counts(self.live, group)[row] += 1
+        taken = tuple(ports)
+        if taken:
+            self._taken.setdefault(row, set()).update(taken)
+            self._recount(row, taken)
+
+    def place_many(self, rows: Ints, group: str, usage: tuple[int, int, int, int]) -> None:
+        """The plan places one allocation on each row listed (rows may repeat), without ports."""
+        counts = np.bincount(rows, minlength=self.fleet.length)
+        self.used += np.array(usage, dtype=np.int64)[:, None] * counts[None, :]
+        self.counts(self.present, group)[:] += counts
+        self.counts(self.live, group)[:] += counts
+
+    def port_taken(self, row: int, port: int) -> bool:
+        """True when the port is not to be had for this plan."""
+        if port in self._taken.get(row, ()):
+            return True
+        if port in self._freed.get(row, ()):
+            return port in self.fleet.reserved_ports.get(row, ())
+        return self.fleet.port_taken(row, port)
+
+    def rows_with_port(self, port: int) -> list[int]:
+        """Rows on which the port is taken."""
+        fleet = self.fleet
+        rows = {row for table in (fleet.ports, fleet.own_ports, fleet.reserved_ports) for row in table}
+        rows.update(self._taken)
+        return [row for row in sorted(rows) if self.port_taken(row, port)]
+
+    def _recount(self, row: int, ports: tuple[int, ...]) -> None:
+        if ports:
+            fleet = self.fleet
+            low, high = int(fleet.port_min[row]), int(fleet.port_max[row])
+            held: set[int] = set()
+            for table in (fleet.ports, fleet.own_ports):
+                held.update(table.get(row, ()))
+            held -= self._freed.get(row, set())
+            held.update(fleet.reserved_ports.get(row, ()), self._taken.get(row, ()))
+            self.free_dynamic[row] = high - low + 1 - sum(1 for port in held if low <= port <= high)
