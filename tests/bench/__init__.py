@@ -1,0 +1,1 @@
+"""Benchmarks: `make bench`. They print; nothing asserts on wall time."""

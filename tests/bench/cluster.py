@@ -1,0 +1,74 @@
+"""A real server in a process of its own, with made-up nodes, for the placement benchmarks.
+
+`python -m tests.bench.cluster DATA_DIR PORT WORKERS` serves until it is told to stop (SIGTERM).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import sys
+import time
+from pathlib import Path
+
+import msgspec
+
+from daemon.model.node import DriverInfo, Node, NodeNetwork, NodeResources
+from daemon.rpc import messages as m
+from daemon.rpc import methods
+from daemon.rpc.address import parse_address
+from daemon.rpc.dispatch import Caller, Dispatcher
+from daemon.rpc.listener import Listener
+from daemon.server.server import Server, ServerConfig
+
+
+def make_node(number: int, *, classes: int, cpu: int, memory_mb: int, disk_mb: int) -> Node:
+    """Node `number` of the made-up fleet."""
+    name = f"node-{number:05d}"
+    return Node(
+        id=f"{number:08x}-0000-4000-8000-{number:012x}",
+        secret_id=f"secret-{number}",
+        name=name,
+        datacenter="dc1",
+        node_class=f"class-{number % classes}",
+        attributes={"kernel.name": "linux", "cpu.arch": "amd64", "unique.hostname": name},
+        meta={"rack": f"r{number % 50}"},
+        drivers={"mock_driver": DriverInfo(detected=True, healthy=True)},
+        node_resources=NodeResources(
+            cpu_shares=cpu,
+            total_cores=cpu // 2500,
+            memory_mb=memory_mb,
+            disk_mb=disk_mb,
+            networks=(
+                NodeNetwork(device="eth0", ip=f"10.{number >> 16}.{number >> 8 & 255}.{number & 255}"),
+            ),
+        ),
+    )
+
+
+async def serve(data_dir: Path, port: int, workers: int) -> None:
+    """Serve the server role on loopback. Heartbeats are not judged: nobody beats for these nodes."""
+    stop = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    server = Server(ServerConfig(data_dir=data_dir, workers=workers, hang_s=120.0))
+    server.heartbeats.expiry_s = 1e9
+    dispatcher = Dispatcher()
+    await server.start(dispatcher)
+
+    async def describe(request: m.Query, caller: Caller) -> m.AgentSelfResponse:
+        stats = server.stats()
+        stats["process"] = {"cpu_s": time.process_time()}
+        return m.AgentSelfResponse(stats=msgspec.to_builtins(stats))
+
+    dispatcher.serve(methods.AGENT_SELF, describe)
+    listener = Listener(dispatcher)
+    server.address = await listener.start(parse_address(f"127.0.0.1:{port}"))
+    print(f"listening {server.address}", flush=True)
+    await stop.wait()
+    await listener.close()
+    await server.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve(Path(sys.argv[1]), int(sys.argv[2]), int(sys.argv[3])))
