@@ -1,1 +1,1 @@
-"""The node agent: allocations and tasks on one machine."""
+"""The node agent: fingerprints the machine, runs allocations and their tasks, and reports what happened."""

@@ -1,0 +1,1 @@
+"""Directories of allocations: layout, mounts, removal, and safe reading from outside."""

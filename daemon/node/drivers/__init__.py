@@ -1,0 +1,1 @@
+"""The drivers of a node: their thread, their health, and the way to call them."""
