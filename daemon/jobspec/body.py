@@ -86,6 +86,8 @@ class Body:
     attributes: list[Attribute] = field(default_factory=list)
     blocks: list[Block] = field(default_factory=list)
     loose: bool = False
+    #: attributes whose value could not be evaluated (the error is reported): not missing, not usable.
+    broken: dict[str, Range] = field(default_factory=dict)
 
     def names(self) -> Iterator[tuple[str, Range]]:
         """All attribute and block names with their places."""
@@ -141,9 +143,7 @@ def blocks_of_value(type_: str, place: Range, value: Value, labels: int) -> list
 
 def body_of_value(value: Value) -> Body:
     """An object read as a loose body."""
-    attributes = [
-        Attribute(key, value.keys.get(key, each.range), each) for key, each in value.data.items()
-    ]
+    attributes = [Attribute(key, value.keys.get(key, each.range), each) for key, each in value.data.items()]
     return Body(value.range, attributes, [], loose=True)
 
 

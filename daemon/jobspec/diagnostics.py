@@ -104,7 +104,9 @@ def _render_one(each: Diagnostic) -> str:
 
 def _snippet(range_: Range) -> list[str]:
     number, column = range_.source.position(range_.start)
-    text = "".join(char if char == "\t" or char.isprintable() else "\ufffd" for char in range_.source.line(number))
+    text = "".join(
+        char if char == "\t" or char.isprintable() else "\ufffd" for char in range_.source.line(number)
+    )
     if len(text) > _LINE_MAX:
         cut = max(0, min(column - 1 - _LINE_MAX // 2, len(text) - _LINE_MAX))
         text, column = text[cut : cut + _LINE_MAX], column - cut

@@ -22,12 +22,12 @@ SIZE_MAX_BYTES = 2 * 1024 * 1024
 
 @dataclass(slots=True)
 class Document:
-    """What was read. `format` is hcl2, hcl1 or json; `api` holds a job in the HTTP API's JSON form."""
+    """What was read. `format` is hcl2, hcl1 or json; `is_api`: the HTTP API's JSON form."""
 
     source: Source
     format: str = "hcl2"
     body: Body | None = None
-    api: Value | None = None
+    is_api: bool = False
     found: list[Diagnostic] = field(default_factory=list)
 
 

@@ -85,9 +85,7 @@ class _Builder:
 
     def block(self, tree: Any) -> n.RawBlock:
         """A `block` rule."""
-        head = [
-            each for each in tree.children if not _is_token(each) and each.data not in (*_NOISE, "body")
-        ]
+        head = [each for each in tree.children if not _is_token(each) and each.data not in (*_NOISE, "body")]
         body = next(each for each in tree.children if not _is_token(each) and each.data == "body")
         labels = []
         for item in head[1:]:
@@ -96,9 +94,7 @@ class _Builder:
                 place = self.place(item)
                 raise DiagnosticError(error("a label cannot hold an interpolation", place))
             labels.append((node.value if node is not None else self.word(item), self.place(item)))
-        return n.RawBlock(
-            self.word(head[0]), self.place(head[0]), labels, self.body(body, self.place(tree))
-        )
+        return n.RawBlock(self.word(head[0]), self.place(head[0]), labels, self.body(body, self.place(tree)))
 
     @staticmethod
     def word(tree: Any) -> str:

@@ -61,7 +61,9 @@ def _judge(source: Source) -> None:
 def _explain(source: Source, message: str) -> tuple[str, Range]:
     found = re.match(r"Line \d+, column (\d+)(?:, index (\d+))?: (.*)", message, re.DOTALL)
     if found is None:
-        return message.split(";")[0].lower() or "syntax error", source.range(len(source.text) - 1, len(source.text))
+        return message.split(";")[0].lower() or "syntax error", source.range(
+            len(source.text) - 1, len(source.text)
+        )
     at = int(found.group(2) or found.group(1))
     summary = found.group(3).split(";")[0]
     return summary[:1].lower() + summary[1:], source.range(at, at + 1)
@@ -122,7 +124,9 @@ class _Walker:
         line = key.range.line
         while self.peek().type in ("STRING", "IDENTIFIER"):
             if self.peek().range.line != line:
-                self.refuse(f'the block "{key.text}" has no {{ on its line', key.range, "write { after its labels")
+                self.refuse(
+                    f'the block "{key.text}" has no {{ on its line', key.range, "write { after its labels"
+                )
             label = self.take()
             labels.append((label.text, label.range))
         if self.peek().type != "LEFTBRACE":
@@ -136,7 +140,11 @@ class _Walker:
     def key(self) -> Token:
         """The name of an attribute or block."""
         token = self.take()
-        if token.type == "BOOL" and self.peek().type == "IDENTIFIER" and self.peek().range.start == token.range.end:
+        if (
+            token.type == "BOOL"
+            and self.peek().type == "IDENTIFIER"
+            and self.peek().range.start == token.range.end
+        ):
             summary = "names that begin with true or false are not read in the classic dialect"
             self.refuse(summary, token.range.to(self.peek().range))
         if token.type not in ("IDENTIFIER", "STRING"):

@@ -148,9 +148,7 @@ def root_of(node: n.Node) -> n.Name | None:
     while True:
         if isinstance(node, n.Name):
             return node
-        if isinstance(node, n.GetAttr):
-            node = node.object
-        elif isinstance(node, n.Index) and isinstance(node.key, n.Literal):
+        if isinstance(node, n.GetAttr) or (isinstance(node, n.Index) and isinstance(node.key, n.Literal)):
             node = node.object
         else:
             return None

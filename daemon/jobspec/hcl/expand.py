@@ -34,6 +34,7 @@ class Expander:
                 value = locate(attribute.expression, scope)
             except DiagnosticError as failure:
                 self.found += failure.diagnostics
+                result.broken[attribute.name] = attribute.name_range
                 continue
             result.attributes.append(Attribute(attribute.name, attribute.name_range, value))
         for block in raw.blocks:
@@ -42,6 +43,8 @@ class Expander:
                     result.blocks += self.dynamic(block, scope)
                 except DiagnosticError as failure:
                     self.found += failure.diagnostics
+                    if block.labels:
+                        result.broken[block.labels[0][0]] = block.range
             else:
                 inner = self.body(block.body, scope)
                 result.blocks.append(Block(block.type, block.range, list(block.labels), inner))
@@ -109,7 +112,6 @@ class Expander:
             return [(to_text(each), place) for each in held]
         except ConversionError as failure:
             raise fail(f"as a label {failure}", place) from None
-
 
 
 def misplaced(body: n.RawBody, allowed: tuple[str, ...], where: str) -> list[Diagnostic]:

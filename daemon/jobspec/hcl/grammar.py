@@ -56,7 +56,7 @@ def _tree(text: str) -> Any:
     with _lock:
         if not _prepared:
             # an empty name means no cache.
-            hcl2.parser.PARSER_FILE = cache_file()
+            vars(hcl2.parser)["PARSER_FILE"] = cache_file()
             _prepared = True
         return parses_to_tree(text)
 
@@ -104,7 +104,7 @@ _OPEN = {
 }
 _ADVICE = {
     "open": "add the missing closing bracket",
-    "string": "close it with \", or use a heredoc (<<EOT) for text of several lines",
+    "string": 'close it with ", or use a heredoc (<<EOT) for text of several lines',
     "comment": "close it with */",
     "heredoc": "the closing marker stands on a line of its own, with nothing after it",
 }

@@ -60,7 +60,9 @@ def node_of(value: Value) -> n.Node:
         return n.TupleNode(value.range, [node_of(each) for each in value.data])
     if isinstance(value.data, dict):
         items: list[tuple[n.Node, n.Node]] = [
-            (n.Literal(value.keys[key], key), node_of(each)) for key, each in value.data.items() if key != "//"
+            (n.Literal(value.keys[key], key), node_of(each))
+            for key, each in value.data.items()
+            if key != "//"
         ]
         return n.ObjectNode(value.range, items)
     if isinstance(value.data, str) and ("${" in value.data or "%{" in value.data):
@@ -83,6 +85,8 @@ def _template(value: Value) -> n.Node:
     except DiagnosticError as failure:
         if in_place:
             raise
-        moved = [Diagnostic(d.severity, d.summary, d.detail, place, d.suggestion) for d in failure.diagnostics]
+        moved = [
+            Diagnostic(d.severity, d.summary, d.detail, place, d.suggestion) for d in failure.diagnostics
+        ]
         raise DiagnosticError(*moved) from None
     return node

@@ -48,24 +48,24 @@ def scan(
         else:
             found = _INTEREST.search(text, at)
             assert found is not None
-            token, at = found.group(), found.end()
-            if not token:
+            mark, at = found.group(), found.end()
+            if not mark:
                 if stack:
                     close, start = stack[-1]
                     return ScanResult("open", start, {"}": "{", "]": "[", ")": "("}[close])
                 return ScanResult("ok", len(text))
-            if token in "}])":
-                if stack and stack[-1][0] == token:
+            if mark in "}])":
+                if stack and stack[-1][0] == mark:
                     stack.pop()
                     if until_close and not stack:
                         return ScanResult("ok", at)
                 continue
-            if token in _PAIRS:
-                stack.append((_PAIRS[token], at - 1))
-            elif token == '"':
+            if mark in _PAIRS:
+                stack.append((_PAIRS[mark], at - 1))
+            elif mark == '"':
                 stack.append(('"', at - 1))
             else:
-                at, trouble = _skip(text, token, found.start(), at, heredocs)
+                at, trouble = _skip(text, mark, found.start(), at, heredocs)
                 if trouble:
                     return trouble
         if len(stack) > DEPTH_MAX:
@@ -75,23 +75,23 @@ def scan(
 def _in_string(text: str, at: int, stack: list[tuple[str, int]]) -> tuple[int, ScanResult | None]:
     found = _STRING.search(text, at)
     assert found is not None
-    token, at = found.group(), found.end()
-    if token == '"':
+    mark, at = found.group(), found.end()
+    if mark == '"':
         stack.pop()
-    elif token in ("${", "%{"):
+    elif mark in ("${", "%{"):
         stack.append(("}", at - 2))
-    elif not token or token == "\n":
+    elif not mark or mark == "\n":
         return at, ScanResult("string", stack[-1][1])
     return at, None
 
 
 def _skip(
-    text: str, token: str, start: int, at: int, heredocs: list[tuple[int, int]] | None
+    text: str, mark: str, start: int, at: int, heredocs: list[tuple[int, int]] | None
 ) -> tuple[int, ScanResult | None]:
-    if token in ("#", "//"):
+    if mark in ("#", "//"):
         end = text.find("\n", at)
         return (end if end >= 0 else len(text)), None
-    if token == "/*":
+    if mark == "/*":
         end = text.find("*/", at)
         return (end + 2, None) if end >= 0 else (at, ScanResult("comment", start))
     marker = _HEREDOC.match(text, start)

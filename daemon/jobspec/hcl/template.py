@@ -1,6 +1,6 @@
 """Templates: pieces of text, interpolations and directives put together; heredocs read. Pure.
 
-Theory: a quoted string comes from the grammar as flat pieces, a heredoc as one raw token. Both end here as
+Theory: a quoted string comes from the grammar as flat pieces, a heredoc as one raw mark. Both end here as
 the same list of `Piece`s, from which `assemble` builds the nested form. A heredoc's pieces are cut at line
 ends, because two rules need that: `<<-` takes the common indentation off every line's beginning, and a
 strip marker (`~`) eats the white space of one piece only.
@@ -154,31 +154,29 @@ def read_template(source: Source, start: int, end: int, read: ReadExpression) ->
             held += text[at:end]
             break
         held += text[at : found.start()]
-        token = found.group()
+        mark = found.group()
         at = found.end()
-        if token == "\n":
+        if mark == "\n":
             held += "\n"
             flush(at)
             begin = at
-        elif token in ("$${", "%%{"):
-            held += token[1:]
+        elif mark in ("$${", "%%{"):
+            held += mark[1:]
         else:
             flush(found.start())
-            piece, at = _read_mark(source, found.start(), end, token, read)
+            piece, at = _read_mark(source, found.start(), end, mark, read)
             pieces.append(piece)
             begin = at
     flush(end)
     return pieces
 
 
-def _read_mark(
-    source: Source, start: int, end: int, token: str, read: ReadExpression
-) -> tuple[Piece, int]:
+def _read_mark(source: Source, start: int, end: int, mark: str, read: ReadExpression) -> tuple[Piece, int]:
     text = source.text
     found = scan(text[start + 2 : end], until_close=True)
     if found.trouble != "ok":
-        summary = "nested too deep" if found.trouble == "deep" else f"this {token} is never closed"
-        advice = f"a literal {token} is written {token[0]}{token}"
+        summary = "nested too deep" if found.trouble == "deep" else f"this {mark} is never closed"
+        advice = f"a literal {mark} is written {mark[0]}{mark}"
         raise DiagnosticError(error(summary, source.range(start, start + 2), suggestion=advice))
     stop = start + 2 + found.offset
     inner, last = start + 2, stop - 1
@@ -186,7 +184,7 @@ def _read_mark(
     left = text[inner : inner + 1] == "~"
     right = last > inner and text[last - 1] == "~"
     inner, last = inner + left, last - right
-    if token == "${":
+    if mark == "${":
         return Piece("interp", place, node=read(inner, last), strip_left=left, strip_right=right), stop
     word = _DIRECTIVE.match(text, inner, last)
     if word is None:
@@ -208,7 +206,7 @@ def _read_mark(
 
 
 def read_heredoc(source: Source, start: int, end: int, read: ReadExpression) -> Node:
-    """The value of a heredoc token: everything up to and with the line end before the marker's line."""
+    """The value of a heredoc mark: everything up to and with the line end before the marker's line."""
     text = source.text
     flush = text.startswith("<<-", start)
     first = text.index("\n", start) + 1

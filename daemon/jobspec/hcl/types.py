@@ -67,7 +67,9 @@ class Type:
         if not isinstance(value, list | tuple) or len(value) != len(self.items):
             found = f"a list of {len(value)}" if isinstance(value, list | tuple) else kind_of(value)
             raise ConversionError(f"a {self} is needed, not {found}")
-        return [_inner(t, v, f"element {at}") for at, (t, v) in enumerate(zip(self.items, value, strict=True))]
+        return [
+            _inner(t, v, f"element {at}") for at, (t, v) in enumerate(zip(self.items, value, strict=True))
+        ]
 
     def _object(self, value: Any) -> dict[str, Any]:
         if not isinstance(value, dict):

@@ -49,7 +49,9 @@ class _Variable:
     validations: list[n.RawBlock] = field(default_factory=list)
 
 
-def resolve_variables(body: n.RawBody, inputs: Inputs, folder: str | None) -> tuple[dict[str, Any], list[Diagnostic]]:
+def resolve_variables(
+    body: n.RawBody, inputs: Inputs, folder: str | None
+) -> tuple[dict[str, Any], list[Diagnostic]]:
     """Values of all variables, and what is wrong with them."""
     found: list[Diagnostic] = []
     declared: dict[str, _Variable] = {}
@@ -70,7 +72,9 @@ def resolve_variables(body: n.RawBody, inputs: Inputs, folder: str | None) -> tu
         elif inputs.strict:
             source = Source(f"-var {key}", f"{key}={text}")
             advice = nearest(key, declared) or "declare it with a variable block, or drop it"
-            found.append(error(f'no variable "{key}" is declared', source.range(0, len(key)), suggestion=advice))
+            found.append(
+                error(f'no variable "{key}" is declared', source.range(0, len(key)), suggestion=advice)
+            )
     values: dict[str, Any] = {}
     for variable in declared.values():
         if variable.is_set:
@@ -79,7 +83,9 @@ def resolve_variables(body: n.RawBody, inputs: Inputs, folder: str | None) -> tu
             values[variable.name] = variable.default
         elif not any(each.range is variable.set_at for each in found if each.range):
             advice = f"give it a default, or a value with -var {variable.name}=..."
-            found.append(error(f'the variable "{variable.name}" has no value', variable.range, suggestion=advice))
+            found.append(
+                error(f'the variable "{variable.name}" has no value', variable.range, suggestion=advice)
+            )
             values[variable.name] = None
     for variable in declared.values():
         _validate(variable, values, folder, found)
@@ -171,8 +177,13 @@ def _read_file(
             body = read_body(source)
             for block in body.blocks:
                 what = "a variable file only sets values; declare variables in the job file"
-                found.append(error(f'a variable file has no blocks ("{block.type}")', block.range, suggestion=what))
-            entries = [(a.name, a.name_range, evaluate(a.expression, Scope()), a.expression.range) for a in body.attributes]
+                found.append(
+                    error(f'a variable file has no blocks ("{block.type}")', block.range, suggestion=what)
+                )
+            entries = [
+                (a.name, a.name_range, evaluate(a.expression, Scope()), a.expression.range)
+                for a in body.attributes
+            ]
     except DiagnosticError as failure:
         found += failure.diagnostics
         return
@@ -185,7 +196,9 @@ def _read_file(
             found.append(error(f'no variable "{key}" is declared', key_range, suggestion=advice))
 
 
-def _validate(variable: _Variable, values: dict[str, Any], folder: str | None, found: list[Diagnostic]) -> None:
+def _validate(
+    variable: _Variable, values: dict[str, Any], folder: str | None, found: list[Diagnostic]
+) -> None:
     if variable.name not in values:
         return
     scope = Scope({"var": values}, folder)

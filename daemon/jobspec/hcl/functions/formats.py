@@ -12,7 +12,9 @@ from typing import Any
 from daemon.jobspec.hcl.convert import ConversionError, to_bool, to_int, to_number, to_text
 from daemon.jobspec.hcl.functions.registry import function
 
-_VERB = re.compile(r"%(?P<flags>[-+ #0]*)(?P<width>\d+)?(?:\.(?P<precision>\d+))?(?:\[(?P<arg>\d+)\])?(?P<verb>.)", re.DOTALL)
+_VERB = re.compile(
+    r"%(?P<flags>[-+ #0]*)(?P<width>\d+)?(?:\.(?P<precision>\d+))?(?:\[(?P<arg>\d+)\])?(?P<verb>.)", re.DOTALL
+)
 _WIDTH_MAX = 1000
 
 

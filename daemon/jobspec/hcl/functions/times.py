@@ -11,10 +11,11 @@ from daemon.jobspec.hcl.functions.registry import function
 
 
 def _read(text: str) -> datetime:
+    moment: datetime | None
     try:
         moment = datetime.fromisoformat(text)
     except ValueError:
-        moment = None  # type: ignore[assignment]
+        moment = None
     if moment is None or moment.tzinfo is None or "T" not in text:
         raise ValueError(f"{text!r} is not a time such as 2006-01-02T15:04:05Z")
     return moment
@@ -30,9 +31,20 @@ def _name(moment: datetime) -> str:
 
 
 _DAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", "Sunday")
-_MONTHS = (
-    "January February March April May June July August September October November December".split()
-)
+_MONTHS = [
+    "January",
+    "February",
+    "March",
+    "April",
+    "May",
+    "June",
+    "July",
+    "August",
+    "September",
+    "October",
+    "November",
+    "December",
+]
 _FIELDS: dict[str, Callable[[datetime], str]] = {
     "YYYY": lambda t: f"{t.year:04}",
     "YY": lambda t: f"{t.year % 100:02}",

@@ -1,0 +1,275 @@
+"""Names of the HTTP API's JSON against those of job files: one table for each kind of object.
+
+Source: spec/nomad-surface.md B2, C2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True)
+class ApiBlock:
+    """`attributes`: wire -> key. `blocks`: wire -> (block, kind, field that is the label; {}: by key).
+
+    `unused`: wire -> name in `support`; dropped when empty or neutral, refused otherwise.
+    """
+
+    attributes: dict[str, str] = field(default_factory=dict)
+    blocks: dict[str, tuple[str, str, str]] = field(default_factory=dict)
+    unused: dict[str, str] = field(default_factory=dict)
+
+    def all_keys(self) -> list[str]:
+        """Every wire name that is known."""
+        return [*self.attributes, *self.blocks, *self.unused]
+
+
+#: set by servers; whatever a file says of them has no meaning.
+DROPPED: dict[str, tuple[str, ...]] = {
+    "job": (
+        "Stop",
+        "Stable",
+        "Version",
+        "Status",
+        "StatusDescription",
+        "SubmitTime",
+        "CreateIndex",
+        "ModifyIndex",
+        "JobModifyIndex",
+        "VersionTag",
+        "NomadTokenID",
+    ),
+}
+
+_MIGRATE = {
+    "MaxParallel": 1,
+    "HealthCheck": "checks",
+    "MinHealthyTime": 10_000_000_000,
+    "HealthyDeadline": 300_000_000_000,
+}
+
+#: (kind, field) -> what an unused field holds by default.
+NEUTRAL: dict[tuple[str, str], Any] = {
+    ("job", "ConsulNamespace"): "default",
+    ("group", "MigrateStrategy"): _MIGRATE,
+    ("group", "Migrate"): _MIGRATE,
+    ("update", "ProgressDeadline"): 600_000_000_000,
+    ("update", "Stagger"): 30_000_000_000,
+    ("port", "HostNetwork"): "default",
+    ("task", "Kind"): "",
+    ("group", "Consul"): {"Namespace": "", "Cluster": "default", "Partition": ""},
+}
+
+_CONSTRAINT = ("constraint", "constraint", "")
+_META = ("meta", "free", "")
+
+BLOCKS: dict[str, ApiBlock] = {
+    "job": ApiBlock(
+        {
+            "ID": "id",
+            "Name": "name",
+            "Namespace": "namespace",
+            "Region": "region",
+            "Type": "type",
+            "Priority": "priority",
+            "AllAtOnce": "all_at_once",
+            "Datacenters": "datacenters",
+            "NodePool": "node_pool",
+        },
+        {
+            "Constraints": _CONSTRAINT,
+            "TaskGroups": ("group", "group", "Name"),
+            "Update": ("update", "update", ""),
+            "Reschedule": ("reschedule", "reschedule", ""),
+            "Meta": _META,
+        },
+        {
+            "Affinities": "affinity",
+            "Spreads": "spread",
+            "Periodic": "periodic",
+            "ParameterizedJob": "parameterized",
+            "Multiregion": "multiregion",
+            "Migrate": "migrate",
+            "UI": "ui",
+            "Payload": "payload",
+            "Dispatched": "dispatched",
+            "ParentID": "parent_id",
+            "DispatchIdempotencyToken": "dispatch_idempotency_token",
+            "ConsulToken": "consul_token",
+            "VaultToken": "vault_token",
+            "ConsulNamespace": "consul_namespace",
+            "VaultNamespace": "vault_namespace",
+            **dict.fromkeys(("Stop", "Stable", "Version", "Status", "StatusDescription", "SubmitTime"), ""),
+            **dict.fromkeys(
+                ("CreateIndex", "ModifyIndex", "JobModifyIndex", "VersionTag", "NomadTokenID"), ""
+            ),
+        },
+    ),
+    "group": ApiBlock(
+        {"Count": "count", "ShutdownDelay": "shutdown_delay", "MaxRunDuration": "max_run_duration"},
+        {
+            "Tasks": ("task", "task", "Name"),
+            "Constraints": _CONSTRAINT,
+            "Networks": ("network", "network", ""),
+            "Volumes": ("volume", "volume", "{}"),
+            "RestartPolicy": ("restart", "restart", ""),
+            "ReschedulePolicy": ("reschedule", "reschedule", ""),
+            "Update": ("update", "update", ""),
+            "EphemeralDisk": ("ephemeral_disk", "ephemeral_disk", ""),
+            "Meta": _META,
+        },
+        {
+            "Name": "",
+            "Affinities": "affinity",
+            "Spreads": "spread",
+            "Services": "service",
+            "Migrate": "migrate",
+            "MigrateStrategy": "migrate",
+            "Disconnect": "disconnect",
+            "Scaling": "scaling",
+            "Consul": "consul",
+            "StopAfterClientDisconnect": "stop_after_client_disconnect",
+            "MaxClientDisconnect": "max_client_disconnect",
+            "PreventRescheduleOnLost": "prevent_reschedule_on_lost",
+        },
+    ),
+    "task": ApiBlock(
+        {
+            "Driver": "driver",
+            "User": "user",
+            "Leader": "leader",
+            "KillTimeout": "kill_timeout",
+            "KillSignal": "kill_signal",
+            "ShutdownDelay": "shutdown_delay",
+            "PortLabels": "port_labels",
+        },
+        {
+            "Config": ("config", "free", ""),
+            "Env": ("env", "free", ""),
+            "Meta": _META,
+            "Resources": ("resources", "resources", ""),
+            "Constraints": _CONSTRAINT,
+            "VolumeMounts": ("volume_mount", "volume_mount", ""),
+            "RestartPolicy": ("restart", "restart", ""),
+            "LogConfig": ("logs", "logs", ""),
+            "Lifecycle": ("lifecycle", "lifecycle", ""),
+            "DispatchPayload": ("dispatch_payload", "dispatch_payload", ""),
+        },
+        {
+            "Name": "",
+            "Affinities": "affinity",
+            "Services": "service",
+            "Templates": "template",
+            "Artifacts": "artifact",
+            "Vault": "vault",
+            "Consul": "consul",
+            "Identity": "identity",
+            "Identities": "identity",
+            "Secrets": "secret",
+            "Actions": "action",
+            "CSIPluginConfig": "csi_plugin",
+            "Schedule": "schedule",
+            "ScalingPolicies": "scaling",
+            "Kind": "kind",
+            "UsesConnect": "kind",
+        },
+    ),
+    "constraint": ApiBlock({"LTarget": "attribute", "RTarget": "value", "Operand": "operator"}),
+    "update": ApiBlock(
+        {
+            "MaxParallel": "max_parallel",
+            "HealthCheck": "health_check",
+            "MinHealthyTime": "min_healthy_time",
+            "HealthyDeadline": "healthy_deadline",
+        },
+        {},
+        {
+            "Stagger": "stagger",
+            "ProgressDeadline": "progress_deadline",
+            "AutoRevert": "auto_revert",
+            "AutoPromote": "auto_promote",
+            "Canary": "canary",
+        },
+    ),
+    "reschedule": ApiBlock(
+        {
+            "Attempts": "attempts",
+            "Interval": "interval",
+            "Delay": "delay",
+            "DelayFunction": "delay_function",
+            "MaxDelay": "max_delay",
+            "Unlimited": "unlimited",
+        }
+    ),
+    "restart": ApiBlock(
+        {"Attempts": "attempts", "Interval": "interval", "Delay": "delay", "Mode": "mode"},
+        {},
+        {"RenderTemplates": "render_templates"},
+    ),
+    "ephemeral_disk": ApiBlock({"SizeMB": "size", "Sticky": "sticky"}, {}, {"Migrate": "migrate"}),
+    "network": ApiBlock(
+        {"Mode": "mode"},
+        {"ReservedPorts": ("port", "port", "Label"), "DynamicPorts": ("port", "port", "Label")},
+        {
+            "MBits": "mbits",
+            "DNS": "dns",
+            "Hostname": "hostname",
+            "CNI": "cni",
+            "Device": "device",
+            "CIDR": "cidr",
+            "IP": "ip",
+        },
+    ),
+    "port": ApiBlock(
+        {"Value": "static", "To": "to", "IgnoreCollision": "ignore_collision"},
+        {},
+        {"Label": "", "HostNetwork": "host_network"},
+    ),
+    "volume": ApiBlock(
+        {"Type": "type", "Source": "source", "ReadOnly": "read_only"},
+        {},
+        {
+            "Name": "",
+            "Sticky": "sticky",
+            "PerAlloc": "per_alloc",
+            "AccessMode": "access_mode",
+            "AttachmentMode": "attachment_mode",
+            "MountOptions": "mount_options",
+        },
+    ),
+    "volume_mount": ApiBlock(
+        {
+            "Volume": "volume",
+            "Destination": "destination",
+            "ReadOnly": "read_only",
+            "PropagationMode": "propagation_mode",
+        },
+        {},
+        {"SELinuxLabel": "selinux_label"},
+    ),
+    "resources": ApiBlock(
+        {"CPU": "cpu", "MemoryMB": "memory", "MemoryMaxMB": "memory_max"},
+        {"Networks": ("network", "network", "")},
+        {
+            "Cores": "cores",
+            "SecretsMB": "secrets",
+            "Devices": "device",
+            "NUMA": "numa",
+            "IOPS": "iops",
+            "DiskMB": "disk",
+        },
+    ),
+    "logs": ApiBlock(
+        {
+            "MaxFiles": "max_files",
+            "MaxFileSizeMB": "max_file_size",
+            "Disabled": "disabled",
+            "RateLimitBytes": "rate_limit",
+        },
+        {},
+        {"Enabled": "enabled"},
+    ),
+    "lifecycle": ApiBlock({"Hook": "hook", "Sidecar": "sidecar"}),
+    "dispatch_payload": ApiBlock({"File": "file"}),
+}

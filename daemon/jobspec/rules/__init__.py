@@ -1,0 +1,1 @@
+"""Rules on a finished job, by what they look at. `daemon.jobspec.validate` runs them all."""

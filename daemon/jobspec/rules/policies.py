@@ -1,0 +1,109 @@
+"""Rules of restart, reschedule and update. Pure.
+
+Source: spec/scheduler.md 1.2, spec/nomad-surface.md C5.
+"""
+
+from __future__ import annotations
+
+from daemon.jobspec.diagnostics import nearest
+from daemon.jobspec.duration import format_duration
+from daemon.jobspec.rules.problem import Report
+from daemon.model.enums import JobType
+from daemon.model.policies import SECOND, ReschedulePolicy, RestartPolicy, UpdateStrategy
+
+_FUNCTIONS = ("constant", "exponential", "fibonacci")
+
+
+def one_of(report: Report, key: str, value: str, words: tuple[str, ...]) -> None:
+    """An error unless the value is one of the words."""
+    advice = nearest(value, words) or f"one of: {', '.join(words)}"
+    report.need(value in words, key, f'{key} cannot be "{value}"', advice)
+
+
+def check_restart(policy: RestartPolicy, report: Report) -> None:
+    """A restart policy."""
+    one_of(report, "mode", policy.mode, ("fail", "delay"))
+    report.need(policy.attempts >= 0, "attempts", "attempts cannot be negative")
+    report.need(policy.delay_ns >= 0, "delay", "delay cannot be negative")
+    report.need(policy.interval_ns >= 5 * SECOND, "interval", "interval is at least 5s")
+    if policy.mode == "delay" and policy.attempts == 0:
+        message = 'mode "delay" with 0 attempts means nothing'
+        report.error("attempts", message, 'use mode "fail", or at least 1 attempt')
+    needed = policy.attempts * policy.delay_ns
+    if policy.attempts > 0 and policy.interval_ns >= 5 * SECOND and needed > policy.interval_ns:
+        message = (
+            f"{policy.attempts} attempts with a delay of {format_duration(policy.delay_ns)} do not fit into"
+            f" an interval of {format_duration(policy.interval_ns)}"
+        )
+        report.error("attempts", message, f"an interval of at least {format_duration(needed)} would do")
+
+
+def delays(policy: ReschedulePolicy) -> list[int]:
+    """Waiting times of the first attempts."""
+    result: list[int] = []
+    before, delay = 0, policy.delay_ns
+    for _ in range(min(policy.attempts, 10_000)):
+        limit = policy.max_delay_ns if policy.delay_function != "constant" and policy.max_delay_ns else delay
+        result.append(min(delay, limit))
+        if policy.delay_function == "exponential":
+            delay = min(delay * 2, limit)
+        elif policy.delay_function == "fibonacci":
+            before, delay = delay, min(before + delay if before else delay, limit)
+    return result
+
+
+def check_reschedule(policy: ReschedulePolicy, report: Report) -> None:
+    """A reschedule policy."""
+    one_of(report, "delay_function", policy.delay_function, _FUNCTIONS)
+    report.need(policy.attempts >= 0, "attempts", "attempts cannot be negative")
+    if policy.attempts <= 0 and not policy.unlimited:
+        return
+    if policy.attempts > 0 and policy.unlimited:
+        report.error("attempts", "attempts cannot be limited and unlimited at once", "add unlimited = false")
+        return
+    report.need(policy.delay_ns >= 5 * SECOND, "delay", "delay is at least 5s")
+    if policy.delay_function != "constant":
+        report.need(policy.max_delay_ns >= 5 * SECOND, "max_delay", "max_delay is at least 5s")
+        message = f"max_delay is at least the delay of {format_duration(policy.delay_ns)}"
+        report.need(policy.max_delay_ns >= policy.delay_ns, "max_delay", message)
+    if policy.unlimited:
+        return
+    if policy.interval_ns < 15 * SECOND:
+        advice = "" if policy.interval_ns else f'e.g. interval = "{format_duration(_fitting(policy))}"'
+        report.error("interval", "limited attempts need an interval of at least 15s", advice)
+        return
+    needed = sum(delays(policy))
+    if needed > policy.interval_ns:
+        message = (
+            f"{policy.attempts} attempts take {format_duration(needed)}, longer than the interval of"
+            f" {format_duration(policy.interval_ns)}"
+        )
+        report.error(
+            "interval", message, f"an interval of at least {format_duration(_fitting(policy))} would do"
+        )
+
+
+def _fitting(policy: ReschedulePolicy) -> int:
+    minute = 60 * SECOND
+    return max(minute, -(-sum(delays(policy)) // minute) * minute)
+
+
+def check_update(update: UpdateStrategy, job_type: JobType, report: Report) -> None:
+    """An update block."""
+    if job_type not in (JobType.SERVICE, JobType.SYSTEM):
+        report.error("", f'a job of type "{job_type}" has no update block', "remove it")
+        return
+    one_of(report, "health_check", update.health_check, ("checks", "task_states", "manual"))
+    report.need(update.max_parallel >= 0, "max_parallel", "max_parallel cannot be negative")
+    report.need(update.min_healthy_time_ns >= 0, "min_healthy_time", "min_healthy_time cannot be negative")
+    report.need(update.healthy_deadline_ns > 0, "healthy_deadline", "healthy_deadline is more than 0")
+    if update.min_healthy_time_ns >= update.healthy_deadline_ns > 0:
+        message = (
+            f"min_healthy_time ({format_duration(update.min_healthy_time_ns)}) is less than"
+            f" healthy_deadline ({format_duration(update.healthy_deadline_ns)})"
+        )
+        report.error("min_healthy_time", message)
+    if 0 < update.progress_deadline_ns <= update.healthy_deadline_ns:
+        most = format_duration(update.progress_deadline_ns)
+        message = f"healthy_deadline is less than the progress deadline of {most}"
+        report.error("healthy_deadline", message)

@@ -1,0 +1,101 @@
+"""What a job struct may hold and this version does not act on. Pure.
+
+Theory: job files are stopped by the schema; this guards the servers against jobs that come as structs. Both
+say the same words.
+"""
+
+from __future__ import annotations
+
+from daemon.jobspec.rules.problem import Report, step
+from daemon.jobspec.support import MESSAGE, is_unsupported_value
+from daemon.model.enums import JobType
+from daemon.model.job import Job, Task, TaskGroup
+from daemon.model.policies import UpdateStrategy
+
+_PROGRESS = UpdateStrategy().progress_deadline_ns
+
+
+def check_unsupported(job: Job, report: Report) -> None:
+    """Everything that is known and not acted on."""
+    if job.type is JobType.SYSBATCH:
+        _say(report, "type", 'type = "sysbatch"')
+    for key, held in (
+        ("affinity", job.affinities),
+        ("spread", job.spreads),
+        ("periodic", job.periodic),
+        ("parameterized", job.parameterized_job),
+    ):
+        _block(report, key, held)
+    if job.payload or job.dispatched:
+        report.error("", "a submitted job cannot carry a payload; only dispatch makes such jobs")
+    if job.update is not None:
+        _update(job.update, report.below("update"))
+    for group in job.task_groups:
+        inner = report.below(step("group", group.name))
+        _group(group, inner)
+        for task in group.tasks:
+            _task(task, inner.below(step("task", task.name)))
+
+
+def _say(report: Report, key: str, what: str) -> None:
+    report.error(key, MESSAGE.format(what=what))
+
+
+def _block(report: Report, key: str, held: object) -> None:
+    if held:
+        _say(report, key, f'the block "{key}"')
+
+
+def _update(update: UpdateStrategy, report: Report) -> None:
+    for key in ("canary", "auto_revert", "auto_promote"):
+        if getattr(update, key):
+            _say(report, key, f'"{key}"')
+    if update.progress_deadline_ns != _PROGRESS:
+        _say(report, "progress_deadline", '"progress_deadline"')
+    if is_unsupported_value("update", "health_check", update.health_check):
+        _say(report, "health_check", f'health_check = "{update.health_check}"')
+
+
+def _group(group: TaskGroup, report: Report) -> None:
+    for key, held in (
+        ("affinity", group.affinities),
+        ("spread", group.spreads),
+        ("migrate", group.migrate),
+        ("disconnect", group.disconnect),
+    ):
+        _block(report, key, held)
+    if group.update is not None:
+        _update(group.update, report.below("update"))
+    if group.ephemeral_disk.migrate:
+        _say(report.below("ephemeral_disk"), "migrate", '"migrate"')
+    if group.restart_policy.render_templates:
+        _say(report.below("restart"), "render_templates", '"render_templates"')
+    for at, network in enumerate(group.networks):
+        inner = report.below(f"network[{at}]")
+        if is_unsupported_value("network", "mode", network.mode):
+            _say(inner, "mode", f'mode = "{network.mode}"')
+        _block(inner, "dns", network.dns)
+        if network.hostname:
+            _say(inner, "hostname", '"hostname"')
+        for port in (*network.reserved_ports, *network.dynamic_ports):
+            if port.host_network not in ("", "default"):
+                _say(inner.below(step("port", port.label)), "host_network", '"host_network"')
+    for name, volume in group.volumes.items():
+        inner = report.below(step("volume", name))
+        if is_unsupported_value("volume", "type", volume.type):
+            _say(inner, "type", f'type = "{volume.type}"')
+        for key in ("per_alloc", "sticky", "access_mode", "attachment_mode"):
+            if getattr(volume, key):
+                _say(inner, key, f'"{key}"')
+
+
+def _task(task: Task, report: Report) -> None:
+    _block(report, "affinity", task.affinities)
+    inner = report.below("resources")
+    if task.resources.cores:
+        _say(inner, "cores", '"cores"')
+    if task.resources.secrets_mb:
+        _say(inner, "secrets", '"secrets"')
+    _block(inner, "device", task.resources.devices)
+    if task.restart_policy is not None and task.restart_policy.render_templates:
+        _say(report.below("restart"), "render_templates", '"render_templates"')

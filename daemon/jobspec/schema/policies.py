@@ -1,0 +1,122 @@
+"""Constraints and policies from their blocks. Pure.
+
+Theory: a block that stands in two places (job and group, group and task) is merged key by key, the inner
+one winning, over the defaults of the job's type.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from daemon.jobspec.schema.reader import Fields, Reader
+from daemon.model.defaults import default_reschedule, default_restart, default_update
+from daemon.model.enums import JobType
+from daemon.model.policies import (
+    Constraint,
+    EphemeralDisk,
+    Lifecycle,
+    LogRotation,
+    ReschedulePolicy,
+    RestartPolicy,
+    UpdateStrategy,
+)
+
+_SUGAR = ("version", "semver", "regexp", "set_contains")
+
+_UPDATE = {
+    "max_parallel": "max_parallel",
+    "health_check": "health_check",
+    "min_healthy_time_ns": "min_healthy_time",
+    "healthy_deadline_ns": "healthy_deadline",
+}
+_RESCHEDULE = {
+    "attempts": "attempts",
+    "interval_ns": "interval",
+    "delay_ns": "delay",
+    "delay_function": "delay_function",
+    "max_delay_ns": "max_delay",
+    "unlimited": "unlimited",
+}
+_RESTART = {"attempts": "attempts", "interval_ns": "interval", "delay_ns": "delay", "mode": "mode"}
+
+
+def constraints(fields: Fields, reader: Reader) -> tuple[Constraint, ...]:
+    """All constraint blocks of a job, group or task."""
+    return tuple(_constraint(each, reader) for each in fields.blocks.get("constraint", []))
+
+
+def _constraint(fields: Fields, reader: Reader) -> Constraint:
+    values = fields.values
+    operand = values.get("operator", "=")
+    left, right = values.get("attribute", ""), values.get("value", "")
+    short = [name for name in (*_SUGAR, "distinct_hosts", "distinct_property") if name in values]
+    for extra in short[1:] if "operator" not in values else short:
+        summary = f'"{extra}" cannot stand beside another operator of the same constraint'
+        reader.report(summary, reader.places[(*fields.path, extra)], "write two constraint blocks")
+        reader.broken.add(fields.path)
+    if short and "operator" not in values:
+        operand = short[0]
+        if operand in _SUGAR:
+            right = values[operand]
+        elif operand == "distinct_hosts":
+            right = "true" if values[operand] else "false"
+        else:
+            left = values[operand]
+    return Constraint(l_target=left, r_target=right, operand=operand)
+
+
+def _merged(keys: dict[str, str], *layers: Fields | None) -> dict[str, Any]:
+    result: dict[str, Any] = {}
+    for layer in layers:
+        if layer is not None:
+            result.update(layer.pick(**keys))
+    return result
+
+
+def update(job_type: JobType, *layers: Fields | None) -> UpdateStrategy | None:
+    """The update block, if any layer gives one."""
+    if not any(layer is not None for layer in layers):
+        return None
+    base = default_update(job_type) or UpdateStrategy()
+    return msgspec.structs.replace(base, **_merged(_UPDATE, *layers))
+
+
+def reschedule(job_type: JobType, *layers: Fields | None) -> ReschedulePolicy | None:
+    """The reschedule block, if any layer gives one."""
+    if not any(layer is not None for layer in layers):
+        return None
+    given = _merged(_RESCHEDULE, *layers)
+    base = default_reschedule(job_type) or ReschedulePolicy()
+    if given.get("unlimited") and not base.unlimited:
+        given = {"attempts": 0, "interval_ns": 0, **given}
+    return msgspec.structs.replace(base, **given)
+
+
+def restart(job_type: JobType, *layers: Fields | None) -> RestartPolicy:
+    """The restart block over the type's default."""
+    return msgspec.structs.replace(default_restart(job_type), **_merged(_RESTART, *layers))
+
+
+def ephemeral_disk(fields: Fields | None) -> EphemeralDisk:
+    """The ephemeral disk."""
+    return EphemeralDisk(**fields.pick(sticky="sticky", size_mb="size")) if fields else EphemeralDisk()
+
+
+def log_rotation(fields: Fields | None) -> LogRotation:
+    """Limits of log files."""
+    if fields is None:
+        return LogRotation()
+    return LogRotation(
+        **fields.pick(
+            "max_files", "disabled", max_file_size_mb="max_file_size", rate_limit_bytes="rate_limit"
+        )
+    )
+
+
+def lifecycle(fields: Fields | None) -> Lifecycle | None:
+    """When the task runs."""
+    if fields is None:
+        return None
+    return Lifecycle(hook=fields.values.get("hook", ""), sidecar=fields.values.get("sidecar", False))

@@ -1,0 +1,165 @@
+"""Blocks and keys of a job file that are acted on. What is known but not acted on stands in `support`.
+
+Source: spec/nomad-surface.md C2.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Key:
+    """An attribute. `kind`: string, int, bool, duration, strings, map, size, any."""
+
+    name: str
+    kind: str
+    #: only in the HTTP API's JSON.
+    hidden: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Child:
+    """A block inside a block. `many`: may be repeated."""
+
+    name: str
+    block: BlockDef | None
+    many: bool = False
+    labels: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class BlockDef:
+    """A block. `freeform` children (no definition) are read as one object."""
+
+    name: str
+    keys: tuple[Key, ...] = ()
+    children: tuple[Child, ...] = ()
+
+    def key(self, name: str) -> Key | None:
+        """The attribute of that name."""
+        return next((key for key in self.keys if key.name == name), None)
+
+    def child(self, name: str) -> Child | None:
+        """The inner block of that name."""
+        return next((child for child in self.children if child.name == name), None)
+
+
+def _keys(**kinds: str) -> tuple[Key, ...]:
+    return tuple(Key(name, kind) for name, kind in kinds.items())
+
+
+CONSTRAINT = BlockDef(
+    "constraint",
+    _keys(
+        attribute="string",
+        operator="string",
+        value="string",
+        version="string",
+        semver="string",
+        regexp="string",
+        set_contains="string",
+        distinct_hosts="bool",
+        distinct_property="string",
+    ),
+)
+UPDATE = BlockDef(
+    "update",
+    _keys(
+        max_parallel="int",
+        health_check="string",
+        min_healthy_time="duration",
+        healthy_deadline="duration",
+    ),
+)
+RESCHEDULE = BlockDef(
+    "reschedule",
+    _keys(
+        attempts="int",
+        interval="duration",
+        delay="duration",
+        delay_function="string",
+        max_delay="duration",
+        unlimited="bool",
+    ),
+)
+RESTART = BlockDef("restart", _keys(attempts="int", interval="duration", delay="duration", mode="string"))
+EPHEMERAL_DISK = BlockDef("ephemeral_disk", _keys(size="int", sticky="bool"))
+PORT = BlockDef("port", _keys(static="int", to="int", ignore_collision="bool"))
+NETWORK = BlockDef("network", _keys(mode="string"), (Child("port", PORT, many=True, labels=1),))
+VOLUME = BlockDef("volume", _keys(type="string", source="string", read_only="bool"))
+VOLUME_MOUNT = BlockDef(
+    "volume_mount",
+    _keys(volume="string", destination="string", read_only="bool", propagation_mode="string"),
+)
+LOGS = BlockDef("logs", _keys(max_files="int", max_file_size="int", disabled="bool", rate_limit="size"))
+LIFECYCLE = BlockDef("lifecycle", _keys(hook="string", sidecar="bool"))
+DISPATCH_PAYLOAD = BlockDef("dispatch_payload", _keys(file="string"))
+RESOURCES = BlockDef(
+    "resources",
+    _keys(cpu="int", memory="int", memory_max="int"),
+    (Child("network", NETWORK, many=True),),
+)
+TASK = BlockDef(
+    "task",
+    (
+        *_keys(
+            driver="string",
+            user="string",
+            leader="bool",
+            kill_timeout="duration",
+            kill_signal="string",
+            shutdown_delay="duration",
+        ),
+        Key("port_labels", "map", hidden=True),
+    ),
+    (
+        Child("config", None),
+        Child("env", None),
+        Child("meta", None),
+        Child("resources", RESOURCES),
+        Child("constraint", CONSTRAINT, many=True),
+        Child("volume_mount", VOLUME_MOUNT, many=True),
+        Child("restart", RESTART),
+        Child("logs", LOGS),
+        Child("lifecycle", LIFECYCLE),
+        Child("dispatch_payload", DISPATCH_PAYLOAD),
+    ),
+)
+GROUP = BlockDef(
+    "group",
+    _keys(count="int", shutdown_delay="duration", max_run_duration="duration"),
+    (
+        Child("constraint", CONSTRAINT, many=True),
+        Child("task", TASK, many=True, labels=1),
+        Child("volume", VOLUME, many=True, labels=1),
+        Child("network", NETWORK, many=True),
+        Child("restart", RESTART),
+        Child("reschedule", RESCHEDULE),
+        Child("update", UPDATE),
+        Child("ephemeral_disk", EPHEMERAL_DISK),
+        Child("meta", None),
+    ),
+)
+JOB = BlockDef(
+    "job",
+    _keys(
+        region="string",
+        namespace="string",
+        id="string",
+        name="string",
+        type="string",
+        priority="int",
+        all_at_once="bool",
+        datacenters="strings",
+        node_pool="string",
+    ),
+    (
+        Child("constraint", CONSTRAINT, many=True),
+        Child("group", GROUP, many=True, labels=1),
+        Child("task", TASK, many=True, labels=1),
+        Child("update", UPDATE),
+        Child("reschedule", RESCHEDULE),
+        Child("meta", None),
+    ),
+)
