@@ -95,4 +95,4 @@ class Drivers:
 def log_text(task: TaskConfig, stream: str = "stdout") -> str:
     """What the task's log files hold, oldest first."""
     files = sorted(Path(task.logs.dir).glob(f"{task.task}.{stream}.*"), key=lambda path: int(path.suffix[1:]))
-    return "".join(path.read_text() for path in files)
+    return b"".join(path.read_bytes() for path in files).decode()
