@@ -132,6 +132,18 @@ class PortColumn(Wire, frozen=True, kw_only=True):
     static: bool = False
     ignore_collision: bool = False
 
+    def port(self, row: int, node: int) -> AllocatedPort:
+        """The port of one row; `node` is its position in `AllocBlock.nodes`."""
+        value = int.from_bytes(self.values[2 * row : 2 * row + 2], "little")
+        return AllocatedPort(
+            label=self.label,
+            value=value,
+            to=value if self.to < 0 else self.to,
+            host_ip=self.host_ips[node if len(self.host_ips) > 1 else 0] if self.host_ips else "",
+            static=self.static,
+            ignore_collision=self.ignore_collision,
+        )
+
 
 class AllocBlock(Wire, frozen=True, kw_only=True):
     """`count` fresh placements of one group: shared facts once, and columns (little endian)."""
@@ -166,21 +178,22 @@ class AllocBlock(Wire, frozen=True, kw_only=True):
         text = self.ids[16 * row : 16 * row + 16].hex()
         return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
 
+    def resources_of(self, row: int) -> AllocatedResources:
+        """What the allocation of that row was given, with its ports."""
+        shared = self.allocated_resources
+        if not self.ports:
+            return shared
+        node = _u32(self.node_rows, row)
+        ports = tuple(column.port(row, node) for column in self.ports)
+        return AllocatedResources(
+            tasks=shared.tasks,
+            shared=AllocatedShared(disk_mb=shared.shared.disk_mb, ports=ports),
+            usage=shared.usage,
+        )
+
     def row(self, row: int) -> Allocation:
         """Materialise one allocation as it was placed."""
         node = _u32(self.node_rows, row)
-        shared = self.allocated_resources.shared
-        ports = tuple(
-            AllocatedPort(
-                label=column.label,
-                value=int.from_bytes(column.values[2 * row : 2 * row + 2], "little"),
-                to=int.from_bytes(column.values[2 * row : 2 * row + 2], "little") if column.to < 0 else column.to,
-                host_ip=column.host_ips[node if len(column.host_ips) > 1 else 0] if column.host_ips else "",
-                static=column.static,
-                ignore_collision=column.ignore_collision,
-            )
-            for column in self.ports
-        )
         return Allocation(
             id=self.alloc_id(row),
             name=f"{self.job_id}.{self.task_group}[{_u32(self.indexes, row)}]",
@@ -193,11 +206,7 @@ class AllocBlock(Wire, frozen=True, kw_only=True):
             node_name=self.node_names[node],
             eval_id=self.eval_id,
             deployment_id=self.deployment_id,
-            allocated_resources=AllocatedResources(
-                tasks=self.allocated_resources.tasks,
-                shared=AllocatedShared(disk_mb=shared.disk_mb, ports=ports),
-                usage=self.allocated_resources.usage,
-            ),
+            allocated_resources=self.resources_of(row),
             metrics=self.metrics,
             create_index=self.create_index,
             modify_index=self.create_index,

@@ -14,7 +14,6 @@ from msgspec.structs import replace
 from daemon.model.alloc import Allocation, AllocBlock, AllocHealth, NetworkStatus
 from daemon.model.base import Strict, decode, encode
 from daemon.model.enums import ClientStatus
-from daemon.model.resources import AllocatedPort, AllocatedResources, AllocatedShared
 from daemon.model.tasks import TaskState
 
 #: a slot is `block number << ROW_BITS | row`; -1 for an allocation that never was in a block.
@@ -127,21 +126,6 @@ def unpacked(row: Packed) -> Allocation:
 
 def materialise(facts: AllocBlock, row: int, node_id: str, node_name: str) -> Allocation:
     """One allocation of a block as it was placed; the node's strings come from the codes."""
-    resources = facts.allocated_resources
-    if facts.ports:
-        node = int.from_bytes(facts.node_rows[4 * row : 4 * row + 4], "little")
-        ports = tuple(
-            AllocatedPort(
-                label=column.label,
-                value=int.from_bytes(column.values[2 * row : 2 * row + 2], "little"),
-                to=column.to,
-                host_ip=column.host_ips[node if len(column.host_ips) > 1 else 0] if column.host_ips else "",
-            )
-            for column in facts.ports
-        )
-        resources = AllocatedResources(
-            tasks=resources.tasks, shared=AllocatedShared(disk_mb=resources.shared.disk_mb, ports=ports)
-        )
     number = int.from_bytes(facts.indexes[4 * row : 4 * row + 4], "little")
     return Allocation(
         id=facts.alloc_id(row),
@@ -155,7 +139,7 @@ def materialise(facts: AllocBlock, row: int, node_id: str, node_name: str) -> Al
         node_name=node_name,
         eval_id=facts.eval_id,
         deployment_id=facts.deployment_id,
-        allocated_resources=resources,
+        allocated_resources=facts.resources_of(row),
         deployment_status=AllocHealth(canary=True) if facts.canary else None,
         metrics=facts.metrics,
         create_index=facts.create_index,

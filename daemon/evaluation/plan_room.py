@@ -1,0 +1,132 @@
+"""Room: what is free for one plan on the tentative fleet, while its placements are let through. Pure.
+
+Theory: a plan touches few rows of a large fleet, so that changes are kept beside the fleet's columns instead of in a
+copy of them. What the plan stops is free for it alone: the holder of a stopped allocation's room must be this plan.
+
+Source: spec/scheduler.md 3.3, 4.5, 4.6.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+import numpy as np
+
+from daemon.model.alloc import Allocation
+from daemon.model.plan import Plan
+from daemon.model.resources import AllocatedPort
+from daemon.state.columns import Ints
+from daemon.state.deltas import amounts
+from daemon.state.fleet import Fleet
+from daemon.state.usage import ports_of, usage_of
+
+_MANY = 1 << 40
+AllocOf = Callable[[str], Allocation | None]
+
+
+class Room:
+    """Free room of one plan."""
+
+    def __init__(self, fleet: Fleet, plan: Plan, alloc_of: AllocOf) -> None:
+        self.fleet = fleet
+        #: amounts per row that this plan takes (positive) or frees (negative).
+        self._delta: dict[int, list[int]] = {}
+        self._freed_ports: dict[int, set[int]] = {}
+        self._taken_ports: dict[int, set[int]] = {}
+        for stop in plan.stops:
+            alloc = alloc_of(stop.alloc_id)
+            if alloc is None or alloc.client_terminal:
+                continue
+            row = self.fleet.row_of.get(alloc.node_id, -1)
+            if row >= 0:
+                self.take(row, amounts(usage_of(alloc.allocated_resources)), -1)
+                self._freed_ports.setdefault(row, set()).update(ports_of(alloc))
+
+    def take(self, row: int, usage: tuple[int, int, int, int], count: int) -> None:
+        """Count placements (or, negative, stops) on a row."""
+        held = self._delta.setdefault(row, [0, 0, 0, 0])
+        for i in range(4):
+            held[i] += usage[i] * count
+
+    def take_many(self, rows: Ints, usage: tuple[int, int, int, int], counts: Ints) -> None:
+        """The same for several rows."""
+        for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
+            if count:
+                self.take(row, usage, count)
+
+    def _free(self, rows: Ints) -> Ints:
+        fleet = self.fleet
+        free: Ints = (
+            fleet.capacity[:, rows] - fleet.wanted[:, rows] - fleet.stopping[:, rows] - fleet.own[:, rows]
+        )
+        if self._delta:
+            for i, row in enumerate(rows.tolist()):
+                held = self._delta.get(row)
+                if held is not None:
+                    free[:, i] -= held
+        return free
+
+    def room(self, rows: Ints, usage: tuple[int, int, int, int]) -> Ints:
+        """How many placements of that usage fit on each row."""
+        free = self._free(rows)
+        most: Ints = np.full(len(rows), _MANY, dtype=np.int64)
+        for i, amount in enumerate(usage):
+            most = np.minimum(most, free[i] // amount if amount > 0 else np.where(free[i] >= 0, _MANY, 0))
+        return np.maximum(most, 0)
+
+    def fits(self, row: int, usage: tuple[int, int, int, int]) -> bool:
+        """True when one more fits."""
+        return bool(self.room(np.array([row], dtype=np.int64), usage)[0] >= 1)
+
+    def settle_ports(self, row: int, ports: tuple[AllocatedPort, ...]) -> tuple[AllocatedPort, ...] | str:
+        """The ports as they can be had, or why not."""
+        if not ports:
+            return ports
+        numbers = self.settle_numbers(
+            row, [(port.label, port.value, port.static, port.ignore_collision) for port in ports]
+        )
+        if isinstance(numbers, str):
+            return numbers
+        return tuple(
+            port
+            if port.value == number
+            else msgspec.structs.replace(port, value=number, to=number if port.to == port.value else port.to)
+            for port, number in zip(ports, numbers, strict=True)
+        )
+
+    def settle_numbers(self, row: int, asked: Sequence[tuple[str, int, bool, bool]]) -> list[int] | str:
+        """Numbers for (label, planned, static, may collide): dynamic ones move when taken."""
+        mine: set[int] = set()
+        numbers: list[int] = []
+        for label, planned, static, shared in asked:
+            number = planned
+            if not shared and (planned in mine or self._port_taken(row, planned)):
+                if static:
+                    return f"has port {planned} ({label}) in use by now"
+                found = self._another(row, planned, mine | {value for _, value, fixed, _ in asked if fixed})
+                if found is None:
+                    return "has no dynamic port left"
+                number = found
+            mine.add(number)
+            numbers.append(number)
+        self._taken_ports.setdefault(row, set()).update(mine)
+        return numbers
+
+    def _port_taken(self, row: int, port: int) -> bool:
+        if port in self._taken_ports.get(row, ()):
+            return True
+        if port in self._freed_ports.get(row, ()):
+            return port in self.fleet.reserved_ports.get(row, ())
+        return self.fleet.port_taken(row, port)
+
+    def _another(self, row: int, planned: int, mine: set[int]) -> int | None:
+        """The next free dynamic port after the planned one, around the node's range."""
+        low, high = int(self.fleet.port_min[row]), int(self.fleet.port_max[row])
+        span = high - low + 1
+        start = (planned - low + 1) % span if span > 0 else 0
+        for i in range(max(0, span)):
+            port = low + (start + i) % span
+            if port not in mine and not self._port_taken(row, port):
+                return port
+        return None
