@@ -194,6 +194,10 @@ class AllocBlock(Wire, frozen=True, kw_only=True):
     def row(self, row: int) -> Allocation:
         """Materialise one allocation as it was placed."""
         node = _u32(self.node_rows, row)
+        return self.row_on(row, self.nodes[node], self.node_names[node])
+
+    def row_on(self, row: int, node_id: str, node_name: str) -> Allocation:
+        """The same, for a block whose node strings are kept elsewhere."""
         return Allocation(
             id=self.alloc_id(row),
             name=f"{self.job_id}.{self.task_group}[{_u32(self.indexes, row)}]",
@@ -202,11 +206,12 @@ class AllocBlock(Wire, frozen=True, kw_only=True):
             job_version=self.job_version,
             job_spec_index=self.job_spec_index,
             task_group=self.task_group,
-            node_id=self.nodes[node],
-            node_name=self.node_names[node],
+            node_id=node_id,
+            node_name=node_name,
             eval_id=self.eval_id,
             deployment_id=self.deployment_id,
             allocated_resources=self.resources_of(row),
+            deployment_status=AllocHealth(canary=True) if self.canary else None,
             metrics=self.metrics,
             create_index=self.create_index,
             modify_index=self.create_index,

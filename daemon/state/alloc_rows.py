@@ -122,29 +122,3 @@ def patched(base: Allocation, patch: Patch, states: dict[str, TaskState]) -> All
 def unpacked(row: Packed) -> Allocation:
     """The allocation of a row that stands on its own."""
     return replace(row.alloc, task_states=unpack_states(row.task_states)) if row.task_states else row.alloc
-
-
-def materialise(facts: AllocBlock, row: int, node_id: str, node_name: str) -> Allocation:
-    """One allocation of a block as it was placed; the node's strings come from the codes."""
-    number = int.from_bytes(facts.indexes[4 * row : 4 * row + 4], "little")
-    return Allocation(
-        id=facts.alloc_id(row),
-        name=f"{facts.job_id}.{facts.task_group}[{number}]",
-        namespace=facts.namespace,
-        job_id=facts.job_id,
-        job_version=facts.job_version,
-        job_spec_index=facts.job_spec_index,
-        task_group=facts.task_group,
-        node_id=node_id,
-        node_name=node_name,
-        eval_id=facts.eval_id,
-        deployment_id=facts.deployment_id,
-        allocated_resources=facts.resources_of(row),
-        deployment_status=AllocHealth(canary=True) if facts.canary else None,
-        metrics=facts.metrics,
-        create_index=facts.create_index,
-        modify_index=facts.create_index,
-        alloc_modify_index=facts.create_index,
-        create_time_ns=facts.create_time_ns,
-        modify_time_ns=facts.create_time_ns,
-    )

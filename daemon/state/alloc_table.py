@@ -26,7 +26,6 @@ from daemon.state.alloc_rows import (
     Patch,
     Row,
     StoredBlock,
-    materialise,
     pack,
     patched,
     unpack_states,
@@ -318,7 +317,7 @@ class AllocTable:
 
     def _as_placed(self, entry: StoredBlock, row: int) -> Allocation:
         code = entry.code(row)
-        return materialise(entry.facts, row, self.codes.ids[code], self.codes.names[code])
+        return entry.facts.row_on(row, self.codes.ids[code], self.codes.names[code])
 
     def _from_slot(self, slot: int) -> Allocation | None:
         entry = self.blocks.get(slot >> ROW_BITS)
