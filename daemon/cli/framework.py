@@ -31,13 +31,16 @@ class Option(click.Option):
         record = super().get_help_record(ctx)
         if record is None:
             return None
-        twins = {f"-{name.lstrip('-')}" for name in self.opts if name.startswith("--")}
-        kept = [name for name in self.opts if not name.startswith("--") or f"-{name[2:]}" not in self.opts]
-        assert twins or kept
-        left = ", ".join(kept)
+        left = ", ".join(_without_twins(self.opts))
+        if self.secondary_opts:
+            left += f"/{_without_twins(self.secondary_opts)[0]}"
         if not self.is_flag and not self.count:
             left += f" {self.make_metavar(ctx)}"
         return left, record[1]
+
+
+def _without_twins(names: Sequence[str]) -> list[str]:
+    return [name for name in names if not name.startswith("--") or name[1:] not in names]
 
 
 def option(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], Callable[..., Any]]:
@@ -45,8 +48,8 @@ def option(*names: str, **settings: Any) -> Callable[[Callable[..., Any]], Calla
     declared: list[str] = []
     for name in names:
         declared.append(name)
-        if name.startswith("-") and not name.startswith("--") and len(name) > 2:
-            declared.append(f"-{name}")
+        if name.startswith("-") and len(name) > 2:
+            declared.append("/".join(f"-{part}" for part in name.split("/")))
     return click.option(*declared, cls=Option, **settings)
 
 

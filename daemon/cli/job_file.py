@@ -73,6 +73,17 @@ def read_file(file: str) -> tuple[str, bytes]:
         return file, opened.read(FILE_BYTES_MAX + 1)
 
 
+def assignment(text: str) -> tuple[str, str]:
+    """`NAME=VALUE` in two.
+
+    Raises: InvalidInput.
+    """
+    name, equals, value = text.partition("=")
+    if not equals or not name.strip():
+        raise InvalidInput(f"-var {text!r}: write it as NAME=VALUE")
+    return name.strip(), value
+
+
 def parse(
     file: str, variables: Sequence[str], var_files: Sequence[str], json_input: bool, hcl1: bool
 ) -> ParseResult:
@@ -86,8 +97,8 @@ def parse(
     return parse_job(
         data,
         filename=name,
-        variables=list(variables),
-        var_files=list(var_files),
+        variables=dict(assignment(each) for each in variables),
+        var_files=[(each, Path(each).read_text()) for each in var_files],
         environment=dict(os.environ),
         json=json_input,
         hcl1=hcl1,

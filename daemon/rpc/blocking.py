@@ -59,10 +59,12 @@ class Connection:
 
         Raises: Unavailable naming the addresses tried and what to do.
         """
+        targets = list(candidates(address, os.environ if environment is None else environment))
+        for target in targets:
+            target.refuse_beyond_loopback()
         tried: list[str] = []
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context(io_threads=1)
-        for target in candidates(address, os.environ if environment is None else environment):
-            target.refuse_beyond_loopback()
+        for target in targets:
             connection = cls(target, context)
             if connection._connects(timeout_s):
                 return connection

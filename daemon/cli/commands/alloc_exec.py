@@ -36,10 +36,9 @@ TICK_S = 1.0
     context_settings={"allow_interspersed_args": False},
 )
 @click.argument("words", nargs=-1, metavar="ALLOC COMMAND [ARGS]...", shell_complete=complete.allocs)
-@option("-i/-no-i", "--i/--no-i", "interactive", default=True, help="Pass standard input on; the default.")
+@option("-i/-no-i", "interactive", default=True, help="Pass standard input on; the default.")
 @option(
     "-t/-no-t",
-    "--t/--no-t",
     "tty",
     default=None,
     help="Give it a terminal; the default when there is one here.",

@@ -22,7 +22,7 @@ FAILED = 255
 
 @command("plan", example="encamp job plan web.hcl", error_code=FAILED)
 @job_file.file_options
-@option("-diff/-no-diff", "--diff/--no-diff", "diff", default=True, help="Show what changes in the file.")
+@option("-diff/-no-diff", "diff", default=True, help="Show what changes in the file.")
 @option("-json-output", "json_output", is_flag=True, help="Print the answer as JSON.")
 @verbose_option
 @click.pass_context
