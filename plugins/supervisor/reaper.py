@@ -10,7 +10,9 @@ have owners of their own.
 from __future__ import annotations
 
 import asyncio
+import math
 import os
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +20,10 @@ from typing import Any
 from plugins.supervisor.kernel import become_subreaper, open_process, read_stat
 
 _is_subreaper = False
+#: how long after the end of an adopted task its followers are looked for.
+_FOLLOW_S = 60.0
+#: so many sweeps a zombie must have been left alone before it counts as nobody's.
+_STALE_SWEEPS = 3
 
 
 def ensure_subreaper() -> None:
@@ -36,7 +42,12 @@ class Reaper:
         self._cgroup_parent = cgroup_parent
         self._on_exit = on_exit
         self._watched: dict[int, tuple[str, int, int]] = {}
+        #: main pid of an adopted task -> when to stop caring for its followers (monotonic; inf while it runs).
+        self._until_s: dict[int, float] = {}
+        #: pid -> start time of living followers, found while they could still be told apart.
         self._followers: dict[int, int] = {}
+        #: (pid, start time) of zombies that nobody reaps -> in how many sweeps they were seen.
+        self._stale: dict[tuple[int, int], int] = {}
         #: task id -> what to report, until the supervisor has it.
         self.collected: dict[str, dict[str, Any]] = {}
 
@@ -52,6 +63,8 @@ class Reaper:
             return
         self._watched[pidfd] = (task_id, pid, start)
         self._loop.add_reader(pidfd, self._on_ready, pidfd)
+        self._until_s[pid] = math.inf
+        self.sweep()
 
     def _on_ready(self, pidfd: int) -> None:
         try:
@@ -70,34 +83,46 @@ class Reaper:
     def _drop(self, pidfd: int) -> tuple[str, int, int]:
         self._loop.remove_reader(pidfd)
         os.close(pidfd)
-        return self._watched.pop(pidfd)
+        entry = self._watched.pop(pidfd)
+        self._until_s[entry[1]] = time.monotonic() + _FOLLOW_S
+        return entry
 
     def sweep(self) -> None:
-        """Reap dead followers of such tasks; call it now and then. Cost: reads /proc of our own children."""
-        mains = {pid for _, pid, _ in self._watched.values()}
-        if not mains and not self._followers:
+        """Reap dead followers of adopted tasks; call it every second. Cost: reads /proc of our own children.
+
+        A follower is told by its session, process group or cgroup, but a zombie in a session of its own shows none
+        of these. It is ours when it was seen alive before, or when it is in another session than this process's own
+        children and nobody has reaped it for several sweeps.
+        """
+        now_s = time.monotonic()
+        self._until_s = {pid: until_s for pid, until_s in self._until_s.items() if until_s > now_s}
+        if not self._until_s:
+            self._followers.clear()
+            self._stale.clear()
             return
+        mains = {pid for _, pid, _ in self._watched.values()}
         living: dict[int, int] = {}
+        stale: dict[tuple[int, int], int] = {}
         for pid in _children():
             stat = read_stat(pid)
             if stat is None or pid in mains:
                 continue
             is_ours = (
                 self._followers.get(pid) == stat.start
-                or stat.session in mains
-                or stat.pgrp in mains
+                or stat.session in self._until_s
+                or stat.pgrp in self._until_s
                 or self._is_in_cgroup(pid)
             )
-            if not is_ours:
+            if stat.state != "Z":
+                if is_ours:
+                    living[pid] = stat.start
                 continue
-            living[pid] = stat.start
-            if stat.state == "Z":
-                try:
-                    os.waitpid(pid, os.WNOHANG)
-                except ChildProcessError:
-                    pass  # somebody was faster
-                del living[pid]
-        self._followers = living
+            seen = self._stale.get((pid, stat.start), 0) + 1
+            if is_ours or (stat.session != os.getsid(0) and seen >= _STALE_SWEEPS):
+                _reap(pid)
+            else:
+                stale[pid, stat.start] = seen
+        self._followers, self._stale = living, stale
 
     def _is_in_cgroup(self, pid: int) -> bool:
         try:
@@ -120,3 +145,10 @@ def _children() -> list[int]:
         except OSError:
             continue
     return found
+
+
+def _reap(pid: int) -> None:
+    try:
+        os.waitpid(pid, os.WNOHANG)
+    except ChildProcessError:
+        pass  # somebody was faster
