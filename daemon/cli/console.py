@@ -19,6 +19,10 @@ from daemon.cli.text import paint, title
 PATIENCE_S = 1.0
 
 
+class PipeClosed(Exception):
+    """The reader of stdout has gone away: nothing to say, nobody to say it to."""
+
+
 class Console:
     """Both outputs of one command. The streams are looked up anew, so that tests may swap them."""
 

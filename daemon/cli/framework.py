@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 import click
 
 from daemon.cli import complain
-from daemon.cli.console import Console
+from daemon.cli.console import Console, PipeClosed
 from daemon.cli.registry import ALIASES, Entry, child
 from daemon.cli.settings import Settings
 from daemon.model.errors import EncampError
@@ -169,8 +169,9 @@ class Command(_Common):
             return super().invoke(ctx)
         except EncampError as error:
             complain.explain(error, Console(settings_of(ctx).color))
-        except BrokenPipeError:
-            raise
+        except BrokenPipeError as error:
+            # click would answer this one itself, with exit code 1
+            raise PipeClosed from error
         except OSError as error:
             complain.os_error(error, Console(settings_of(ctx).color))
         return self.error_code

@@ -20,10 +20,12 @@ def main(args: Sequence[str] | None = None) -> int:
     if sys.version_info < OLDEST_PYTHON:  # pragma: no cover
         sys.stderr.write("encamp needs Python 3.11 or newer; this is Python %d.%d\n" % sys.version_info[:2])  # noqa: UP031
         return 1
+    from daemon.cli.console import PipeClosed
+
     try:
         code = _run(sys.argv[1:] if args is None else args)
         sys.stdout.flush()
-    except BrokenPipeError:
+    except (BrokenPipeError, PipeClosed):
         _drop_stdout()
         return PIPE_CLOSED
     except KeyboardInterrupt:

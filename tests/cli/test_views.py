@@ -4,12 +4,15 @@ from __future__ import annotations
 
 from datetime import UTC
 
+import msgspec
 import pytest
 
 from daemon.cli.restart_plan import batches, restarted
 from daemon.cli.views import allocs, evals, jobs, nodes
-from daemon.cli.views.plan import changes, group_words
+from daemon.cli.views.plan import changes, group_words, plan
 from daemon.cli.views.why import why
+from daemon.jobspec.diff import annotate, diff_jobs
+from daemon.model.base import decode, encode
 from daemon.model.errors import InvalidInput
 from daemon.model.node import DriverInfo, Node, NodeEvent, NodeResources
 from daemon.model.plan import GroupAnnotation
@@ -17,6 +20,7 @@ from daemon.model.resources import AllocatedPort, AllocatedResources, AllocatedS
 from daemon.rpc.messages import (
     GroupWhy,
     HostStatsResponse,
+    JobPlanResponse,
     JobSummary,
     JobWhyResponse,
     NodeResponse,
@@ -204,6 +208,33 @@ def test_why() -> None:
         "",
         "Evaluation 5f3a0000 waits for a change that makes room.",
     ]
+
+
+def test_plan_shows_the_diff_as_it_came_over_the_wire() -> None:
+    after = make_job(count=2)
+    annotations = {"front": GroupAnnotation(place=1, ignore=1)}
+    diff = annotate(diff_jobs(make_job(), after), annotations)
+    answer = JobPlanResponse(
+        diff=msgspec.to_builtins(diff, str_keys=True), annotations=annotations, job_modify_index=7
+    )
+    lines = plan(decode(encode(answer), JobPlanResponse), "web.hcl")
+    assert lines[:4] == [
+        '+/- Job: "web"',
+        '+/- Task Group: "front" (1 create, 1 ignore)',
+        '  +/- Count: "1" => "2" (forces create)',
+        "",
+    ]
+    assert lines[4:] == [
+        "Scheduler dry-run:",
+        '- Task Group "front": 1 create, 1 ignore',
+        "- All tasks successfully allocated.",
+        "",
+        "Job Modify Index: 7",
+        "To submit the job only if nobody changes it in between, run:",
+        "",
+        "encamp job run -check-index 7 web.hcl",
+    ]
+    assert plan(answer, "web.hcl", color=True)[0] == '\x1b[33m+/-\x1b[0m Job: "web"'
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,13 @@ Source: spec/nomad-surface.md E, row 2.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import Any
 
-from daemon.cli.text import clean, many, paint, title
+import msgspec
+
+from daemon.cli.text import clean, paint, title
 from daemon.cli.views.metrics import failures
 from daemon.model.plan import GroupAnnotation
 from daemon.rpc.messages import JobPlanResponse
@@ -64,13 +67,19 @@ def plan(
     return lines
 
 
+_MARK = re.compile(r"^( *)(\+/-|\+|-)(?= )")
+_MARK_STYLE = {"+": "green", "-": "red", "+/-": "yellow"}
+
+
 def diff_lines(diff: Mapping[str, Any], *, color: bool = False, verbose: bool = False) -> list[str]:
-    """The tree of changes."""
+    """The tree of changes, from its plain data."""
+    from daemon.jobspec.difftypes import JobDiff
     from daemon.jobspec.render import render_diff
 
-    return render_diff(dict(diff), color=color, verbose=verbose).splitlines()
-
-
-def allocated_count(answer: JobPlanResponse) -> str:
-    """`3 allocations` that would be created."""
-    return many(sum(each.place for each in answer.annotations.values()), "allocation")
+    lines = render_diff(msgspec.convert(diff, JobDiff), verbose=verbose).splitlines()
+    if not color:
+        return lines
+    return [
+        _MARK.sub(lambda found: found[1] + paint(found[2], _MARK_STYLE[found[2]], True), line)
+        for line in lines
+    ]
