@@ -1,0 +1,158 @@
+"""Random commands that are likely to mean something: drawn from a seed, looking at the state they go to."""
+
+from __future__ import annotations
+
+import random
+import uuid
+
+from daemon.model.alloc import AllocHealth, DesiredTransition, PortColumn
+from daemon.model.enums import ClientStatus, EvalStatus, JobType, NodeStatus, Trigger
+from daemon.model.evaluation import Evaluation
+from daemon.model.metrics import AllocMetric
+from daemon.model.tasks import TaskState, TaskStateName
+from daemon.state import commands as c
+from daemon.state.state import State
+from tests.state.state_factory import alloc, block, job, node, plan, stop, u16, uid
+
+JOBS = ("web", "db", "cron")
+
+
+class Commands:
+    """Draws commands; `state` is only looked at."""
+
+    def __init__(self, seed: int, state: State) -> None:
+        self.random = random.Random(seed)
+        self.state = state
+        self.next_alloc = 0
+        self.next_eval = 0
+        self.time = 100
+
+    def draw(self) -> c.AnyCommand:
+        self.time += self.random.randrange(-3, 20)
+        kinds = [
+            self.register, self.register, self.deregister, self.evals, self.node, self.node, self.status,
+            self.plan, self.plan, self.plan, self.plan, self.report, self.report, self.report,
+            self.transition, self.collect,
+        ]  # fmt: skip
+        return self.random.choice(kinds)()
+
+    def eval_of(self, job_id: str, status: EvalStatus | None = None) -> Evaluation:
+        known = [e.id for e in self.state.evals_by_job("default", job_id)]
+        if known and self.random.random() < 0.3:
+            eval_id = self.random.choice(known)
+        else:
+            self.next_eval += 1
+            eval_id = uid(self.next_eval, 2)
+        status = status or self.random.choice(list(EvalStatus))
+        failed = {"g": AllocMetric()} if self.random.random() < 0.2 else {}
+        return Evaluation(
+            id=eval_id, job_id=job_id, type="service", triggered_by=Trigger.JOB_REGISTER,
+            status=status, failed_tg_allocs=failed, queued_allocations={"g": len(failed)},
+        )  # fmt: skip
+
+    def register(self):
+        job_id = self.random.choice(JOBS)
+        made = job(
+            job_id, count=self.random.randrange(1, 4), meta={"v": str(self.random.randrange(3))},
+            type=JobType.SYSTEM if job_id == "db" else JobType.SERVICE,
+        )  # fmt: skip
+        evaluation = self.eval_of(job_id, EvalStatus.PENDING) if self.random.random() < 0.7 else None
+        enforce = self.random.choice([None, None, None, 0, 5])
+        return c.JobRegister(time_ns=self.time, job=made, evaluation=evaluation, enforce_index=enforce)
+
+    def deregister(self):
+        job_id = self.random.choice(JOBS)
+        return c.JobDeregister(
+            time_ns=self.time, namespace="default", job_id=job_id, purge=self.random.random() < 0.2,
+            evaluation=self.random.choice([None, self.eval_of(job_id, EvalStatus.PENDING)]),
+        )  # fmt: skip
+
+    def evals(self):
+        job_ids = [self.random.choice(JOBS) for _ in range(self.random.randrange(1, 4))]
+        return c.EvalsUpsert(time_ns=self.time, evaluations=tuple(self.eval_of(j) for j in job_ids))
+
+    def node(self):
+        number = self.random.randrange(5)
+        attributes = {"a": str(self.random.randrange(2))}
+        return c.NodeRegister(time_ns=self.time, node=node(number, attributes=attributes))
+
+    def status(self):
+        return c.NodeStatusUpdate(
+            time_ns=self.time,
+            node_ids=(uid(self.random.randrange(6), 1),),
+            status=self.random.choice([NodeStatus.READY, NodeStatus.READY, NodeStatus.DOWN]),
+        )
+
+    def plan(self):
+        job_id = self.random.choice(JOBS)
+        of = self.state.job("default", job_id) or job(job_id)
+        nodes = list(self.state.nodes()) or [node(0)]
+        nodes.sort(key=lambda n: n.id)
+        allocs = sorted(self.state.allocs_by_job("default", job_id), key=lambda a: a.id)
+        evaluation = self.eval_of(job_id, EvalStatus.COMPLETE)
+        parts = {"blocks": (), "allocs": (), "stops": ()}
+        numbers = list(range(self.next_alloc, self.next_alloc + self.random.randrange(1, 6)))
+        self.next_alloc += 10
+        if self.random.random() < 0.6:
+            stale = self.random.random() < 0.2
+            on = self.random.sample(nodes, self.random.randrange(1, len(nodes) + 1))
+            facts = {"node_epochs": tuple(n.epoch + stale * (p % 2) for p, n in enumerate(on))}
+            if self.random.random() < 0.5:
+                facts["ports"] = (PortColumn(label="p", to=1, values=u16(list(range(len(numbers))))),)
+            parts["blocks"] = (block(numbers, on, of, eval_id=evaluation.id, **facts),)
+        on = self.random.choice(nodes)
+        previous = self.random.choice([None, *allocs])
+        if self.random.random() < 0.5:
+            version = max(0, of.version - self.random.randrange(2))
+            new = alloc(
+                self.next_alloc, on, of, job_version=version,
+                previous_allocation=previous.id if previous else "", eval_id=evaluation.id,
+            )  # fmt: skip
+            self.next_alloc += 10
+            parts["allocs"] = (new,)
+            if previous:
+                parts["stops"] += (stop(previous.id, on, replaced_by=new.id, desired_description="moved"),)
+        if allocs and self.random.random() < 0.3:
+            lost = self.random.choice([None, ClientStatus.LOST])
+            chosen = self.random.choice(allocs)
+            parts["stops"] += (stop(chosen.id, on, client_status=lost, desired_description="s"),)
+        known = list(self.state.nodes())
+        return plan(
+            of, eval_id=evaluation.id, evaluations=(evaluation,), on=known, time_ns=self.time, **parts
+        )
+
+    def some_allocs(self):
+        allocs = sorted(self.state.allocs(), key=lambda a: a.id)
+        return self.random.sample(allocs, min(len(allocs), self.random.randrange(1, 8)))
+
+    def report(self):
+        allocs = self.some_allocs()
+        node_id = allocs[0].node_id if allocs else uid(0, 1)
+        updates = []
+        for a in allocs:
+            status = self.random.choice(
+                [ClientStatus.PENDING, ClientStatus.RUNNING, ClientStatus.COMPLETE, ClientStatus.FAILED]
+            )
+            states = {"web": TaskState(state=TaskStateName.RUNNING, restarts=self.random.randrange(3))}
+            health = AllocHealth(healthy=self.random.random() < 0.5)
+            updates.append(
+                c.ClientUpdate(
+                    alloc_id=a.id, client_status=status,
+                    task_states=self.random.choice([{}, states]), health=self.random.choice([None, health]),
+                )
+            )  # fmt: skip
+        return c.AllocClientUpdate(time_ns=self.time, node_id=node_id, updates=tuple(updates))
+
+    def transition(self):
+        asked = {a.id: DesiredTransition(migrate=True) for a in self.some_allocs()}
+        return c.AllocTransition(time_ns=self.time, transitions=asked)
+
+    def collect(self):
+        evals = sorted(e.id for e in self.state.evals())
+        return c.Collect(
+            time_ns=self.time,
+            evals=tuple(self.random.sample(evals, min(3, len(evals)))),
+            allocs=tuple(a.id for a in self.some_allocs()),
+            jobs=tuple(("default", j) for j in JOBS if self.random.random() < 0.3),
+            nodes=(uid(self.random.randrange(5), 1), str(uuid.UUID(int=1))),
+        )

@@ -1,0 +1,242 @@
+"""The state again, as plain dicts of rows and whole-table scans: slow, short, and obviously right.
+
+It knows nothing of blocks, columns, codes, shards, indexes or counters; each question is answered by looking at
+every row. Rules are written anew from the reference, not shared with daemon/state.
+"""
+
+from __future__ import annotations
+
+from msgspec.structs import replace
+
+from daemon.model.alloc import AllocHealth, DesiredTransition
+from daemon.model.enums import ClientStatus, EvalStatus, JobStatus, JobType, NodeStatus
+from daemon.state import commands as c
+
+
+class SlowTwin:
+    def __init__(self):
+        self.index = self.time = 0
+        self.jobs, self.old, self.nodes, self.evals, self.allocs = {}, {}, {}, {}, {}
+
+    def apply(self, command):
+        self.index += 1
+        self.time = max(self.time, command.time_ns)
+        self.lost_evals = set()
+        getattr(self, "on_" + type(command).__name__)(command)
+        for key, job in list(self.jobs.items()):
+            status = self.status(key, job)
+            if status != job.status:
+                self.jobs[key] = replace(job, status=status, modify_index=self.index)
+            used = {a.job_version for a in self.allocs.values() if (a.namespace, a.job_id) == key}
+            old = self.old.get(key, [])
+            self.old[key] = [j for n, j in enumerate(old) if n < 5 or j.version in used]
+
+    def status(self, key, job):
+        mine = [e for e in self.evals.values() if (e.namespace, e.job_id) == key]
+        if job.type == JobType.SYSTEM:
+            return JobStatus.DEAD if job.stop else JobStatus.RUNNING
+        if any(not a.terminal for a in self.allocs.values() if (a.namespace, a.job_id) == key):
+            return JobStatus.RUNNING
+        if any(not e.terminal for e in mine):
+            return JobStatus.PENDING
+        dead = job.stop or mine or key in self.lost_evals or job.status == JobStatus.DEAD
+        return JobStatus.DEAD if dead else JobStatus.PENDING
+
+    def put_eval(self, e):
+        old = self.evals.get(e.id)
+        if old and old.terminal and old.status != e.status:
+            return
+        self.evals[e.id] = replace(
+            e,
+            create_index=old.create_index if old else self.index,
+            create_time_ns=old.create_time_ns if old else e.create_time_ns or self.time,
+            modify_index=self.index,
+            modify_time_ns=self.time,
+        )
+        if e.status == EvalStatus.COMPLETE and not e.failed_tg_allocs:
+            for o in list(self.evals.values()):
+                if o.status == EvalStatus.BLOCKED and (o.namespace, o.job_id) == (e.namespace, e.job_id):
+                    self.end_eval(o, EvalStatus.CANCELED, f"evaluation {e.id} placed everything")
+
+    def end_eval(self, e, status, text):
+        self.evals[e.id] = replace(
+            e, status=status, status_description=text, modify_index=self.index, modify_time_ns=self.time
+        )
+
+    def on_Noop(self, command):
+        pass
+
+    def on_JobRegister(self, command):
+        key = command.job.key
+        old = self.jobs.get(key)
+        if command.enforce_index is not None and command.enforce_index != (
+            old.job_modify_index if old else 0
+        ):
+            return
+        if old and old.type != command.job.type:
+            return
+        if old is None or self.bare(old) != self.bare(command.job):
+            if old:
+                self.old.setdefault(key, []).insert(0, old)
+            self.jobs[key] = replace(
+                command.job,
+                version=old.version + 1 if old else 0,
+                status=JobStatus.PENDING,
+                create_index=old.create_index if old else self.index,
+                modify_index=self.index,
+                job_modify_index=self.index,
+            )
+        if command.evaluation:
+            at = self.jobs[key].job_modify_index
+            self.put_eval(replace(command.evaluation, job_modify_index=at))
+
+    @staticmethod
+    def bare(job):
+        return (job.id, job.priority, job.stop, job.type, job.task_groups, job.meta)
+
+    def on_JobDeregister(self, command):
+        key = (command.namespace, command.job_id)
+        job = self.jobs.get(key)
+        if job is None:
+            return
+        if command.purge:
+            self.purge(key)
+        elif not job.stop:
+            self.old.setdefault(key, []).insert(0, job)
+            self.jobs[key] = job = replace(
+                job, stop=True, version=job.version + 1, modify_index=self.index, job_modify_index=self.index
+            )
+        if command.evaluation:
+            self.put_eval(replace(command.evaluation, job_modify_index=job.job_modify_index))
+
+    def purge(self, key):
+        self.allocs = {i: a for i, a in self.allocs.items() if (a.namespace, a.job_id) != key}
+        for e in list(self.evals.values()):
+            if (e.namespace, e.job_id) == key and not e.terminal:
+                self.end_eval(e, EvalStatus.COMPLETE, "the job was purged")
+        del self.jobs[key]
+        self.old.pop(key, None)
+
+    def on_EvalsUpsert(self, command):
+        for e in command.evaluations:
+            self.put_eval(e)
+
+    def on_NodeRegister(self, command):
+        # attributes are the only shape that the random commands change.
+        old, new = self.nodes.get(command.node.id), command.node
+        if old is None:
+            self.nodes[new.id] = (new.status, new.attributes, self.index)
+        elif old[1] != new.attributes:
+            self.nodes[new.id] = (old[0], new.attributes, self.index)
+
+    def on_NodeStatusUpdate(self, command):
+        for node_id in command.node_ids:
+            if node_id in self.nodes:
+                status, attributes, epoch = self.nodes[node_id]
+                epoch = self.index if status != command.status else epoch
+                self.nodes[node_id] = (command.status, attributes, epoch)
+
+    def on_PlanApply(self, command):
+        key = (command.namespace, command.job_id)
+        job = self.jobs.get(key)
+        moved = job is None or job.stop or job.version != command.job_version
+        versions = {j.version for j in [job, *self.old.get(key, [])] if j}
+        full, placed = True, set()
+        rows = []
+        for b in command.blocks:
+            rows += [(b.row(n), dict(zip(b.nodes, b.node_epochs, strict=True))) for n in range(b.count)]
+        rows += [(a, command.node_epochs) for a in command.allocs]
+        for a, epochs in rows:
+            node = self.nodes.get(a.node_id)
+            known = a.id in self.allocs
+            if (
+                moved
+                or a.job_version not in versions
+                or not node
+                or node[2] != epochs.get(a.node_id)
+                or known
+            ):
+                full = False
+                continue
+            self.allocs[a.id] = replace(
+                a,
+                create_index=self.index,
+                modify_index=self.index,
+                alloc_modify_index=self.index,
+                create_time_ns=self.time,
+                modify_time_ns=self.time,
+            )
+            placed.add(a.id)
+            before = self.allocs.get(a.previous_allocation)
+            if before:
+                self.change(before, next_allocation=a.id)
+        for s in command.stops:
+            a = self.allocs.get(s.alloc_id)
+            if a is None or (s.replaced_by and s.replaced_by not in placed):
+                continue
+            facts = {"alloc_modify_index": self.index}
+            if not a.server_terminal:
+                facts |= {"desired_status": s.desired_status, "desired_description": s.desired_description}
+            if s.client_status and not a.client_terminal:
+                facts |= {"client_status": s.client_status, "client_description": s.desired_description}
+            self.change(a, **facts)
+        for e in command.evaluations:
+            if full or not (e.id == command.eval_id or e.status == EvalStatus.BLOCKED):
+                self.put_eval(e)
+
+    def change(self, a, **facts):
+        self.allocs[a.id] = replace(a, modify_index=self.index, modify_time_ns=self.time, **facts)
+
+    def on_AllocClientUpdate(self, command):
+        node = self.nodes.get(command.node_id)
+        if node is None or node[0] in (NodeStatus.DOWN, NodeStatus.DISCONNECTED):
+            return
+        for u in command.updates:
+            a = self.allocs.get(u.alloc_id)
+            if a is None or a.node_id != command.node_id:
+                continue
+            over = a.client_status in (ClientStatus.COMPLETE, ClientStatus.FAILED)
+            if over and u.client_status != a.client_status:
+                continue
+            facts = {"task_states": u.task_states or a.task_states}
+            if a.client_status != ClientStatus.LOST:
+                facts |= {"client_status": u.client_status, "client_description": u.client_description}
+            if u.health:
+                canary = bool(a.deployment_status and a.deployment_status.canary)
+                facts["deployment_status"] = AllocHealth(
+                    healthy=u.health.healthy, timestamp_ns=self.time, canary=canary, modify_index=self.index
+                )
+            self.change(a, **facts)
+
+    def on_AllocTransition(self, command):
+        for alloc_id in command.transitions:
+            a = self.allocs.get(alloc_id)
+            if a:
+                self.change(a, desired_transition=DesiredTransition(migrate=True))
+
+    def on_Collect(self, command: c.Collect):
+        for alloc_id in command.allocs:
+            a = self.allocs.get(alloc_id)
+            if a and a.terminal and not (a.client_status == ClientStatus.RUNNING and a.node_id in self.nodes):
+                del self.allocs[alloc_id]
+        for eval_id in command.evals:
+            e = self.evals.get(eval_id)
+            if e and e.terminal:
+                self.lost_evals.add((e.namespace, e.job_id))
+                del self.evals[eval_id]
+        for key in command.jobs:
+            job = self.jobs.get(key)
+            mine = [e for e in self.evals.values() if (e.namespace, e.job_id) == key]
+            live = any(not a.terminal for a in self.allocs.values() if (a.namespace, a.job_id) == key)
+            if job is None or live or any(not e.terminal for e in mine):
+                continue
+            if not job.stop and self.status(key, job) != JobStatus.DEAD and job.status != JobStatus.DEAD:
+                continue
+            self.purge(key)
+            for e in mine:
+                del self.evals[e.id]
+        for node_id in command.nodes:
+            node = self.nodes.get(node_id)
+            held = any(not a.terminal for a in self.allocs.values() if a.node_id == node_id)
+            if node and node[0] == NodeStatus.DOWN and not held:
+                del self.nodes[node_id]
