@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 import msgspec
 
+from daemon.model.base import NS_PER_S
 from daemon.model.enums import EvalStatus, Trigger
 from daemon.model.evaluation import Evaluation
 
@@ -62,3 +63,45 @@ def exhausted(evaluation: Evaluation, blocked_id: str, now_ns: int) -> tuple[Eva
         modify_time_ns=now_ns,
     )
     return (msgspec.structs.replace(failed, blocked_eval=blocked_id), blocked)
+
+
+def canceled(evaluation: Evaluation, now_ns: int) -> Evaluation:
+    """An evaluation that a newer one of its job has made needless."""
+    return msgspec.structs.replace(
+        evaluation,
+        status=EvalStatus.CANCELED,
+        status_description="a newer evaluation of the job took its place",
+        modify_time_ns=now_ns,
+    )
+
+
+def given_up(
+    evaluation: Evaluation, follow_up_id: str, seed: int, now_ns: int, *, follow_up: bool
+) -> tuple[Evaluation, ...]:
+    """An evaluation that was delivered too often, and the one that tries again in one to six minutes.
+
+    Source: spec/scheduler.md 2.1 (follow-up: 1 m + random [0, 5 m)).
+    """
+    failed = msgspec.structs.replace(
+        evaluation,
+        status=EvalStatus.FAILED,
+        status_description="no worker finished it in three deliveries; the agent's log says why",
+        modify_time_ns=now_ns,
+    )
+    if not follow_up:
+        return (failed,)
+    wait_ns = 60 * NS_PER_S + seed % (300 * NS_PER_S)
+    later = msgspec.structs.replace(
+        evaluation,
+        id=follow_up_id,
+        triggered_by=Trigger.FAILED_FOLLOW_UP,
+        status=EvalStatus.PENDING,
+        status_description="",
+        wait_until_ns=now_ns + wait_ns,
+        previous_eval=evaluation.id,
+        create_index=0,
+        modify_index=0,
+        create_time_ns=now_ns,
+        modify_time_ns=now_ns,
+    )
+    return (msgspec.structs.replace(failed, next_eval=follow_up_id), later)

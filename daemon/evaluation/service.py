@@ -20,21 +20,19 @@ import asyncio
 import logging
 from collections.abc import Callable
 
-import msgspec
-
 from daemon.aio.scope import Scope
 from daemon.evaluation.blocked import BlockedEvals
 from daemon.evaluation.broker import Broker
-from daemon.evaluation.flight import Flight, exhausted, may_retry
+from daemon.evaluation.commits import Commits, Propose, nodes_of
+from daemon.evaluation.flight import Flight, canceled, given_up
 from daemon.evaluation.messages import Result
-from daemon.evaluation.plan_check import check_plan
 from daemon.evaluation.pool import Pool, WorkerHandle
 from daemon.model.enums import EvalStatus
-from daemon.model.errors import EncampError, Unavailable
+from daemon.model.errors import Unavailable
 from daemon.model.evaluation import Evaluation
-from daemon.model.plan import Attempt, EvalInput, Plan
-from daemon.state.changes import Changes, PlanApplied
-from daemon.state.commands import AnyCommand, EvalsUpsert, PlanApply
+from daemon.model.node import Node
+from daemon.model.plan import Attempt, EvalInput
+from daemon.state.changes import Changes
 from daemon.state.state import State
 from daemon.state.tracker import FleetTracker
 from daemon.state.view import eval_input
@@ -46,8 +44,6 @@ PLANS_IN_FLIGHT_MAX = 16
 #: seconds between two looks at timers when nothing is due earlier.
 TICK_S = 0.25
 EVAL_TYPES = ("service", "batch", "system")
-
-Propose = Callable[[AnyCommand], "asyncio.Future[Changes]"]
 
 
 class EvaluationService:
@@ -65,13 +61,22 @@ class EvaluationService:
         hang_s: float = 30.0,
     ) -> None:
         self._state = state
-        self._propose = propose
         self._now_ns = now_ns
         self._seed = seed
         self._new_id = new_id
         self.broker = Broker()
         self.blocked = BlockedEvals()
         self.tracker = FleetTracker()
+        self.commits = Commits(
+            self.tracker,
+            self.broker,
+            propose,
+            now_ns=now_ns,
+            new_id=new_id,
+            retry=self._retry,
+            wake=self._wake,
+            alloc_of=state.alloc,
+        )
         self.pool = Pool(
             workers,
             delta_since=self.tracker.delta_since,
@@ -84,25 +89,19 @@ class EvaluationService:
         self._dry: dict[str, asyncio.Future[Attempt]] = {}
         self._dry_waiting: list[EvalInput] = []
         self._again: list[Flight] = []
-        self._plans_in_flight = 0
         self._wakeup = asyncio.Event()
         self._scope = Scope("evaluation", on_failure=self._failed)
-        self._running = False
-        self.conflicts = 0
-        self.plans = 0
 
     # ---- life ----
 
     async def start(self) -> None:
-        """Read the whole state, start the workers, and begin."""
-        self._reset()
-        self._running = True
+        """Start the workers and begin. The state was read when the log called `observe` with a reset."""
         await self.pool.start()
         self._scope.spawn(self._run(), "run")
 
     async def close(self) -> None:
         """Stop dispatching and kill the workers. What is in flight to the log ends there."""
-        self._running = False
+        self.commits.close()
         await self._scope.close()
         await self.pool.close()
         for future in self._dry.values():
@@ -125,32 +124,47 @@ class EvaluationService:
             self._observe_eval(before, after)
         for old_node, node in changes.nodes:
             if node is not None and node.ready and (old_node is None or old_node.epoch != node.epoch):
-                self.blocked.unblock_class(node.computed_class, changes.index)
-                self.blocked.unblock_node(node.id, changes.index)
+                self._capacity(node, changes.index)
         for old, alloc in changes.allocs:
             if alloc is not None and alloc.client_terminal and not (old is not None and old.client_terminal):
                 node = self._state.node(alloc.node_id)
                 if node is not None:
-                    self.blocked.unblock_class(node.computed_class, changes.index)
-                    self.blocked.unblock_node(node.id, changes.index)
+                    self._capacity(node, changes.index)
         self._wake()
+
+    def _capacity(self, node: Node, index: int) -> None:
+        """The node has gained room: what waits for it, or for its class, is tried again."""
+        now = self._now_ns()
+        self._again_from_blocked(self.blocked.unblock_class(node.computed_class, index, now))
+        self._again_from_blocked(self.blocked.unblock_node(node.id, index, now))
+
+    def _again_from_blocked(self, evaluations: list[Evaluation]) -> None:
+        """Back to the broker, the stored status unchanged; after the ack for one that is still held."""
+        for evaluation in evaluations:
+            token = self.broker.outstanding(evaluation.id)
+            if token is None:
+                self.broker.enqueue(evaluation, self._now_ns())
+            else:
+                self.broker.requeue(evaluation, token)
 
     def _observe_eval(self, before: Evaluation | None, after: Evaluation | None) -> None:
         if after is None:
             if before is not None:
-                self.blocked.untrack(before.namespace, before.job_id)
+                self.broker.remove(before.id)
             return
         if after.status == EvalStatus.PENDING:
             self.broker.enqueue(after, self._now_ns())
         elif after.status == EvalStatus.BLOCKED:
-            self.blocked.block(after)
-        elif after.placed:
+            self._again_from_blocked(self.blocked.block(after))
+        elif after.placed or self.blocked.tracked(after.id):
             self.blocked.untrack(after.namespace, after.job_id)
+        elif before is not None and before.status == EvalStatus.PENDING:
+            self.broker.remove(after.id)
 
     def _reset(self) -> None:
         """Forget everything and read the state anew: at start, or after a snapshot was installed."""
-        self.broker.clear()
-        self.blocked.clear()
+        self.broker.flush()
+        self.blocked.flush()
         self._flights.clear()
         self._again.clear()
         self.tracker.rebuild(self._state.index, self._state.nodes(), self._state.allocs())
@@ -172,8 +186,7 @@ class EvaluationService:
             if loop.time() >= next_tick:
                 self._tick()
                 next_tick = loop.time() + TICK_S
-            self._unblock()
-            while self._plans_in_flight < PLANS_IN_FLIGHT_MAX and self._dispatch():
+            while self.commits.in_flight < PLANS_IN_FLIGHT_MAX and self._dispatch():
                 pass
             try:
                 await asyncio.wait_for(self._wakeup.wait(), max(0.0, next_tick - loop.time()))
@@ -239,12 +252,12 @@ class EvaluationService:
         elif result.attempt is None:
             log.error("evaluation %s of job %s failed in its worker: %s",
                       result.eval_id, flight.evaluation.job_id, result.error)  # fmt: skip
-            self._nack(flight)
+            self.commits.nack(flight)
         elif self.broker.outstanding(flight.evaluation.id) != flight.token:
             # delivered to somebody else meanwhile: this answer is too late
-            self.tracker.touch(_nodes_of(result.attempt.plan))
+            self.tracker.touch(nodes_of(result.attempt.plan))
         else:
-            self._submit(flight, result.attempt)
+            self.commits.submit(flight, result.attempt)
 
     def _finish_dry(self, future: asyncio.Future[Attempt], result: Result) -> None:
         if future.done():
@@ -264,73 +277,12 @@ class EvaluationService:
             flight = self._flights.pop(id_, None)
             if flight is not None:
                 log.warning("evaluation %s goes back to the queue: %s", id_, why)
-                self._nack(flight)
+                self.commits.nack(flight)
         self._wake()
 
-    def _nack(self, flight: Flight) -> None:
-        self.broker.nack(flight.evaluation.id, flight.token, self._now_ns())
-
-    # ---- plans ----
-
-    def _submit(self, flight: Flight, attempt: Attempt) -> None:
-        """Re-check the plan, reserve what fits, and put it into the log."""
-        checked = check_plan(self.tracker, attempt.plan)
-        flight.full = checked.result.full
-        self.plans += 1
-        if not flight.full:
-            self.conflicts += 1
-            # the worker has reserved what was refused: it must see the truth again
-            self.tracker.touch(_nodes_of(attempt.plan))
-        outcome = (attempt.evaluation, *attempt.new_evals) if flight.full else ()
-        plan = checked.plan
-        if plan.empty and not outcome:
-            self._retry(flight, progress=False)
-            return
-        command = (
-            EvalsUpsert(time_ns=self._now_ns(), evaluations=outcome)
-            if plan.empty
-            else _apply(plan, outcome, self._now_ns())
-        )
-        ticket = self.tracker.reserve(plan)
-        self._plans_in_flight += 1
-        self.broker.pause_nack(flight.evaluation.id, flight.token)
-        future = self._propose(command)
-        future.add_done_callback(lambda done: self._committed(done, flight, plan, ticket))
-
-    def _committed(self, done: asyncio.Future[Changes], flight: Flight, plan: Plan, ticket: str) -> None:
-        self._plans_in_flight -= 1
-        self.tracker.release(ticket)
-        self._wake()
-        if not self._running or done.cancelled():
-            return
-        self.broker.resume_nack(flight.evaluation.id, flight.token, self._now_ns())
-        error = done.exception()
-        if error is not None:
-            log.warning("the plan of evaluation %s was not committed: %s", flight.evaluation.id, error)
-            self.tracker.touch(_nodes_of(plan))
-            self._nack(flight)
-            return
-        result = done.result().result
-        if flight.full and not (isinstance(result, PlanApplied) and not result.full):
-            self.broker.ack(flight.evaluation.id, flight.token, self._now_ns())
-        else:
-            self._retry(flight, progress=not plan.empty)
-
-    def _retry(self, flight: Flight, *, progress: bool) -> None:
-        """Give the evaluation to a worker again, with a newer view, or fail it after too many tries."""
-        if may_retry(flight, progress):
-            self._again.append(flight)
-            self._wake()
-            return
-        stored = exhausted(flight.evaluation, self._new_id(), self._now_ns())
-        future = self._propose(EvalsUpsert(time_ns=self._now_ns(), evaluations=stored))
-        future.add_done_callback(lambda done: self._settled(done, flight))
-
-    def _settled(self, done: asyncio.Future[Changes], flight: Flight) -> None:
-        if done.cancelled() or done.exception() is not None:
-            self._nack(flight)
-        else:
-            self.broker.ack(flight.evaluation.id, flight.token, self._now_ns())
+    def _retry(self, flight: Flight) -> None:
+        """The plan did not commit whole: another attempt, with a newer view."""
+        self._again.append(flight)
         self._wake()
 
     # ---- timers, and evaluations that end without a scheduler ----
@@ -338,55 +290,13 @@ class EvaluationService:
     def _tick(self) -> None:
         now = self._now_ns()
         self.broker.tick(now)
-        self.blocked.tick(now)
-        canceled = [
-            msgspec.structs.replace(e, status=EvalStatus.CANCELED, status_description=why, modify_time_ns=now)
-            for e, why in [
-                (e, "a newer evaluation of the job took its place") for e in self.broker.take_cancelable()
-            ]
-            + [(e, "a newer blocked evaluation took its place") for e in self.blocked.take_duplicates()]
+        self._again_from_blocked(self.blocked.tick(now))
+        ended = [
+            canceled(e, now) for e in (*self.broker.drain_cancelable(), *self.blocked.drain_cancelable())
         ]
-        failed: list[Evaluation] = []
-        for evaluation in self.broker.take_failed():
+        for evaluation in self.broker.drain_failed():
             job = self._state.job(evaluation.namespace, evaluation.job_id)
-            failed.extend(self.broker.reap(evaluation, self._new_id(), self._seed(), now, job is not None))
-        if canceled or failed:
-            self._store((*canceled, *failed))
-
-    def _unblock(self) -> None:
-        """Blocked evaluations for which capacity has come go back to the broker, their status unchanged."""
-        for evaluation in self.blocked.take_unblocked():
-            self.broker.enqueue(evaluation, self._now_ns())
-
-    def _store(self, evaluations: tuple[Evaluation, ...]) -> None:
-        future = self._propose(EvalsUpsert(time_ns=self._now_ns(), evaluations=evaluations))
-        future.add_done_callback(_log_failure)
-
-
-def _log_failure(done: asyncio.Future[Changes]) -> None:
-    if not done.cancelled() and (error := done.exception()) is not None:
-        level = logging.WARNING if isinstance(error, EncampError) else logging.ERROR
-        log.log(level, "evaluations could not be stored and stay as they are: %s", error)
-
-
-def _nodes_of(plan: Plan) -> list[str]:
-    nodes = {node: None for block in plan.blocks for node in block.nodes}
-    nodes.update({alloc.node_id: None for alloc in plan.allocs})
-    return list(nodes)
-
-
-def _apply(plan: Plan, outcome: tuple[Evaluation, ...], now_ns: int) -> PlanApply:
-    return PlanApply(
-        time_ns=now_ns,
-        eval_id=plan.eval_id,
-        namespace=plan.namespace,
-        job_id=plan.job_id,
-        job_version=plan.job_version,
-        blocks=plan.blocks,
-        allocs=plan.allocs,
-        node_epochs=plan.node_epochs,
-        stops=plan.stops,
-        in_place=plan.in_place,
-        marks=plan.marks,
-        evaluations=outcome,
-    )
+            wanted = job is not None
+            ended.extend(given_up(evaluation, self._new_id(), self._seed(), now, follow_up=wanted))
+        if ended:
+            self.commits.store(tuple(ended))

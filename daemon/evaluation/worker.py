@@ -26,7 +26,8 @@ from daemon.evaluation.messages import Result, Work
 from daemon.model.base import decode, encode
 from daemon.model.plan import EvalInput
 from daemon.scheduler.schedule import schedule
-from daemon.state.fleet import Fleet, GapError
+from daemon.state.deltas import GapError
+from daemon.state.fleet import Fleet
 
 _PR_SET_PDEATHSIG = 1
 

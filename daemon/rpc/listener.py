@@ -37,7 +37,7 @@ class Listener:
         self._by_number: dict[int, Peer] = {}
         self._numbers = itertools.count(1)
         self._closing = Scope("rpc listener")
-        self._transport = ""
+        self.transport = ""
         self._path: Path | None = None
         self.address = ""
 
@@ -47,7 +47,7 @@ class Listener:
         Raises: Unavailable when the address is in use, naming it and the key to change.
         """
         address.refuse_beyond_loopback()
-        self._transport = address.transport
+        self.transport = address.transport
         socket = self._context.socket(zmq.ROUTER)
         socket.setsockopt(zmq.LINGER, 200)
         socket.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -112,10 +112,10 @@ class Listener:
                 self._drop(identity, Unavailable("the peer does not read what it is sent"))
 
         peer = Peer(
-            f"{self._transport} peer {number}",
+            f"{self.transport} peer {number}",
             send_frame,
             self._dispatcher,
-            Caller(peer=number, transport=self._transport),
+            Caller(peer=number, transport=self.transport),
             on_fault=lambda fault: self._drop(identity, fault),
         )
         self._peers[identity] = self._by_number[number] = peer

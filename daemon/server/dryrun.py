@@ -46,5 +46,5 @@ class DryRunner:
         attempt = await self._run(msgspec.structs.replace(item, job=future, old_jobs=old_jobs))
         failed = attempt.evaluation.failed_tg_allocs
         return attempt, {
-            group: tuple(explain_metric(future, group, metric)) for group, metric in failed.items()
+            group: tuple(explain_metric(future, metric)) for group, metric in failed.items()
         }

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from dataclasses import asdict
 from pathlib import Path
 
 import msgspec
@@ -93,7 +94,7 @@ class Server:
             new_id=self.ids.new,
             hang_s=self.config.hang_s,
         )
-        self._log.consumers.extend(
+        self._log.attach(
             (
                 self.evaluation.observe,
                 self.watch.observe,
@@ -102,8 +103,6 @@ class Server:
                 self.context.observe,
             )
         )
-        self.watch.observe(state.reset_changes())
-        self.context.index_signal.raise_to(state.index)
         self._register_endpoints(dispatcher)
         await self.evaluation.start()
         if not state.cluster_id:
@@ -198,14 +197,15 @@ class Server:
         return {
             "state": {"index": self.context.state.index, "allocations": self.context.state.alloc_count},
             "evaluation": {
-                "plans": service.plans,
-                "conflicts": service.conflicts,
+                "plans": service.commits.plans,
+                "conflicts": service.commits.conflicts,
                 "workers": len(service.pool.workers),
                 "workers_replaced": service.pool.replaced,
                 "worker_memory_bytes": [w.memory_bytes for w in service.pool.workers.values()],
             },
-            "broker": dict(msgspec.to_builtins(service.broker.stats())),
-            "blocked": dict(msgspec.to_builtins(service.blocked.stats())),
+            "broker": asdict(service.broker.stats()),
+            "blocked": asdict(service.blocked.stats()),
+            "log": self._log.status() if self._log is not None else {},
         }
 
     async def close(self) -> None:

@@ -28,7 +28,7 @@ def explanations(state: State, evaluation: Evaluation) -> dict[str, tuple[str, .
     if job is None:
         return {}
     return {
-        group: tuple(explain_metric(job, group, metric))
+        group: tuple(explain_metric(job, metric))
         for group, metric in evaluation.failed_tg_allocs.items()
     }
 
@@ -77,7 +77,7 @@ def _group(job: Job, group: TaskGroup, evals: list[Evaluation], allocs: list[All
     metric = None if job.stop else _latest_metric(evals, group.name)
     lines: list[str] = []
     if metric is not None:
-        lines.extend(explain_metric(job, group.name, metric))
+        lines.extend(explain_metric(job, metric))
     if not job.stop:
         lines.extend(_allocation_lines(job, group, mine))
         lines.extend(_failed_evaluation_lines(evals, metric))
@@ -128,7 +128,7 @@ def _allocation_lines(job: Job, group: TaskGroup, mine: list[Allocation]) -> lis
             )
         elif alloc.client_status == ClientStatus.FAILED:
             lines.append(
-                f"{where} failed: {_last_word(alloc) or alloc.client_description}{_next(job, group, alloc, now_ns)}"
+                f"{where} failed: {_last_word(alloc) or alloc.client_description}{_next(job, group, alloc)}"
             )
         else:
             lines.append(

@@ -86,7 +86,7 @@ class JobEndpoints:
         if namespace and namespace != job.namespace:
             job = msgspec.structs.replace(job, namespace=namespace)
         job = canonicalize(job)
-        problems = [f"{problem.path}: {problem.message}" for problem in validate_job(job)]
+        problems = [f"{' '.join(problem.path)}: {problem.message}" for problem in validate_job(job)]
         if job.region not in ("global", self._context.region):
             problems.append(
                 f"region: this cluster is {self._context.region!r}, the job asks for {job.region!r}"
@@ -247,9 +247,7 @@ class JobEndpoints:
 
     async def why(self, request: m.IdQuery, caller: Caller) -> m.JobWhyResponse:
         """Why the job is not where it should be, in plain words."""
-        return why(
-            self._context.state, self._job(request.namespace, request.id), self._context.clock.now_ns()
-        )
+        return why(self._context.state, self._job(request.namespace, request.id))
 
 
 def _registered(result: object) -> JobRegistered:
