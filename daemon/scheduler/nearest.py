@@ -145,7 +145,12 @@ class Shortfall:
             if most <= 0:
                 return f"free {check.subject} {_UNITS[kind]} of {kind} on {best}, or add a node"
             ask = f"{check.subject} {_UNITS[kind]}"
-            return f'lower {kind} of group "{group}" from {ask} to at most {most} {_UNITS[kind]} (free on {best})'
+            text = f'lower {kind} of group "{group}" from {ask} to at most {most} {_UNITS[kind]} (free on {best})'
+            if int(self.fleet.capacity[i, rows].max()) >= check.subject:
+                text += (
+                    f", or free {check.subject - most} {_UNITS[kind]} there: running work is not pushed out"
+                )
+            return text
         if kind == "allocations":
             return f"raise the limit of allocations on {name}, or add a node"
         if kind == "pool":
