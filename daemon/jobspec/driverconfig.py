@@ -35,3 +35,15 @@ def check_task_config(driver: str, config: dict[str, Any]) -> list[tuple[str, st
         if manager.task_config_type(driver) is None:
             return None
         return list(manager.check_task_config(driver, config))
+
+
+def check_plugin_config(plugin: str, config: dict[str, Any]) -> list[tuple[str, str]]:
+    """Problems of a plugin's settings in the agent's configuration."""
+    from plugins.manager import PluginError, PluginManager
+
+    manager = PluginManager()
+    try:
+        manager.load(plugin)
+    except PluginError as failure:
+        return [("", str(failure))]
+    return list(manager.check_plugin_config(plugin, config))

@@ -9,6 +9,7 @@ Source: spec/nomad-surface.md C2; docs/compatibility.md shows these tables to us
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import Any
 
 MESSAGE = "{what} is not supported by this version of encamp; see docs/compatibility.md"
@@ -109,15 +110,27 @@ REFUSED: dict[tuple[str, str], str] = {
 }
 
 
-def is_unsupported_value(block: str, key: str, value: str) -> bool:
-    """Whether a known value of a supported key is not acted on."""
-    for known in UNSUPPORTED_VALUES.get((block, key), ()):
-        if value == known or (known.endswith("*") and value.startswith(known[:-1])):
-            return True
-    return False
+@dataclass(frozen=True, slots=True)
+class Support:
+    """The four tables of one kind of file, as its reader uses them."""
+
+    unsupported: dict[tuple[str, str], tuple[Any, ...]]
+    values: dict[tuple[str, str], tuple[str, ...]]
+    ignored: dict[tuple[str, str], str]
+    refused: dict[tuple[str, str], str]
+    message: str = MESSAGE
+
+    def names(self, block: str) -> list[str]:
+        """Names of a block that are known but not acted on."""
+        tables = (self.unsupported, self.ignored, self.refused)
+        return [key for table in tables for (owner, key) in table if owner == block]
+
+    def is_unsupported_value(self, block: str, key: str, value: str) -> bool:
+        """Whether a known value of a supported key is not acted on."""
+        for known in self.values.get((block, key), ()):
+            if value == known or (known.endswith("*") and value.startswith(known[:-1])):
+                return True
+        return False
 
 
-def names(block: str) -> list[str]:
-    """Names of a block that are known but not acted on."""
-    tables = (UNSUPPORTED, IGNORED, REFUSED)
-    return [key for table in tables for (owner, key) in table if owner == block]
+JOB = Support(UNSUPPORTED, UNSUPPORTED_VALUES, IGNORED, REFUSED)

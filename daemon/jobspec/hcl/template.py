@@ -1,6 +1,6 @@
 """Templates: pieces of text, interpolations and directives put together; heredocs read. Pure.
 
-Theory: a quoted string comes from the grammar as flat pieces, a heredoc as one raw mark. Both end here as
+Theory: a quoted string comes from the grammar as flat pieces, a heredoc as one raw token. Both end here as
 the same list of `Piece`s, from which `assemble` builds the nested form. A heredoc's pieces are cut at line
 ends, because two rules need that: `<<-` takes the common indentation off every line's beginning, and a
 strip marker (`~`) eats the white space of one piece only.
@@ -206,7 +206,7 @@ def _read_mark(source: Source, start: int, end: int, mark: str, read: ReadExpres
 
 
 def read_heredoc(source: Source, start: int, end: int, read: ReadExpression) -> Node:
-    """The value of a heredoc mark: everything up to and with the line end before the marker's line."""
+    """The value of a heredoc token: everything up to and with the line end before the marker's line."""
     text = source.text
     flush = text.startswith("<<-", start)
     first = text.index("\n", start) + 1

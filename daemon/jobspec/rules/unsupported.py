@@ -7,7 +7,7 @@ say the same words.
 from __future__ import annotations
 
 from daemon.jobspec.rules.problem import Report, step
-from daemon.jobspec.support import MESSAGE, is_unsupported_value
+from daemon.jobspec.support import JOB, MESSAGE
 from daemon.model.enums import JobType
 from daemon.model.job import Job, Task, TaskGroup
 from daemon.model.policies import UpdateStrategy
@@ -52,7 +52,7 @@ def _update(update: UpdateStrategy, report: Report) -> None:
             _say(report, key, f'"{key}"')
     if update.progress_deadline_ns != _PROGRESS:
         _say(report, "progress_deadline", '"progress_deadline"')
-    if is_unsupported_value("update", "health_check", update.health_check):
+    if JOB.is_unsupported_value("update", "health_check", update.health_check):
         _say(report, "health_check", f'health_check = "{update.health_check}"')
 
 
@@ -72,7 +72,7 @@ def _group(group: TaskGroup, report: Report) -> None:
         _say(report.below("restart"), "render_templates", '"render_templates"')
     for at, network in enumerate(group.networks):
         inner = report.below(f"network[{at}]")
-        if is_unsupported_value("network", "mode", network.mode):
+        if JOB.is_unsupported_value("network", "mode", network.mode):
             _say(inner, "mode", f'mode = "{network.mode}"')
         _block(inner, "dns", network.dns)
         if network.hostname:
@@ -82,7 +82,7 @@ def _group(group: TaskGroup, report: Report) -> None:
                 _say(inner.below(step("port", port.label)), "host_network", '"host_network"')
     for name, volume in group.volumes.items():
         inner = report.below(step("volume", name))
-        if is_unsupported_value("volume", "type", volume.type):
+        if JOB.is_unsupported_value("volume", "type", volume.type):
             _say(inner, "type", f'type = "{volume.type}"')
         for key in ("per_alloc", "sticky", "access_mode", "attachment_mode"):
             if getattr(volume, key):

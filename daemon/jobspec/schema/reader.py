@@ -11,13 +11,13 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any
 
-from daemon.jobspec import support
 from daemon.jobspec.body import Attribute, Block, Body, Value, freeform
 from daemon.jobspec.diagnostics import Diagnostic, error, nearest, warning
 from daemon.jobspec.rules.problem import step
 from daemon.jobspec.schema.tables import BlockDef, Child, Key
 from daemon.jobspec.schema.values import convert
 from daemon.jobspec.source import Range
+from daemon.jobspec.support import JOB, Support
 
 Path = tuple[str, ...]
 
@@ -50,10 +50,11 @@ class Fields:
 
 
 class Reader:
-    """One run over one job. `api`: the text is the HTTP API's JSON."""
+    """One run over one file. `api`: the text is the HTTP API's JSON."""
 
-    def __init__(self, *, api: bool = False) -> None:
+    def __init__(self, *, api: bool = False, support: Support = JOB) -> None:
         self.api = api
+        self.support = support
         self.found: list[Diagnostic] = []
         self.places: dict[Path, Range] = {}
         #: free-form blocks by path, to find a place inside.
@@ -106,9 +107,9 @@ class Reader:
             self.report(f'"{name}": {failure}', attribute.value.range, self.quote_hint(key, attribute.value))
             self.broken.add((*result.path, name))
             return
-        if support.is_unsupported_value(definition.name, name, str(result.values[name])):
+        if self.support.is_unsupported_value(definition.name, name, str(result.values[name])):
             what = f'{name} = "{result.values[name]}"'
-            self.report(support.MESSAGE.format(what=what), attribute.value.range)
+            self.report(self.support.message.format(what=what), attribute.value.range)
             self.broken.add((*result.path, name))
 
     @staticmethod
@@ -126,16 +127,16 @@ class Reader:
         """An attribute that the table does not have."""
         where = (definition.name, attribute.name)
         place = attribute.name_range
-        if where in support.IGNORED:
-            reason = support.IGNORED[where]
+        if where in self.support.ignored:
+            reason = self.support.ignored[where]
             self.found.append(warning(f'"{attribute.name}" has no effect: {reason}', place))
-        elif where in support.REFUSED:
-            self.report(f'"{attribute.name}" cannot be used here', place, support.REFUSED[where])
-        elif where in support.UNSUPPORTED:
+        elif where in self.support.refused:
+            self.report(f'"{attribute.name}" cannot be used here', place, self.support.refused[where])
+        elif where in self.support.unsupported:
             plain = attribute.value.plain()
-            neutral = support.UNSUPPORTED[where]
+            neutral = self.support.unsupported[where]
             if not any(plain == each and type(plain) is type(each) for each in neutral):
-                self.report(support.MESSAGE.format(what=f'"{attribute.name}"'), place)
+                self.report(self.support.message.format(what=f'"{attribute.name}"'), place)
         else:
             self.unknown(definition, attribute.name, place, "key")
 
@@ -144,10 +145,10 @@ class Reader:
     def stray_block(self, definition: BlockDef, block: Block) -> None:
         """A block that the table does not have."""
         where = (definition.name, block.type)
-        if where in support.UNSUPPORTED:
-            self.report(support.MESSAGE.format(what=f'the block "{block.type}"'), block.range)
-        elif where in support.REFUSED:
-            self.report(f'"{block.type}" cannot be used here', block.range, support.REFUSED[where])
+        if where in self.support.unsupported:
+            self.report(self.support.message.format(what=f'the block "{block.type}"'), block.range)
+        elif where in self.support.refused:
+            self.report(f'"{block.type}" cannot be used here', block.range, self.support.refused[where])
         elif definition.key(block.type) is not None:
             advice = f"write {block.type} = ..."
             self.report(f'"{block.type}" is an attribute, not a block', block.range, advice)
@@ -158,7 +159,7 @@ class Reader:
         """Report a name that nobody knows."""
         known = [each.name for each in definition.keys if not each.hidden]
         known += [each.name for each in definition.children]
-        advice = nearest(name, [*known, *support.names(definition.name)])
+        advice = nearest(name, [*known, *self.support.names(definition.name)])
         if not advice and known:
             advice = f"known here: {', '.join(sorted(known))}"
         self.report(f'a {definition.name} has no {what} "{name}"', place, advice)

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An attribute. `kind`: string, int, bool, duration, strings, map, size, any."""
+    """An attribute. `kind`: string, int, number, bool, duration, strings, map, size."""
 
     name: str
     kind: str

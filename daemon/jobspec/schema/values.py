@@ -12,7 +12,7 @@ from typing import Any
 
 from daemon.jobspec.body import Value, kind_of
 from daemon.jobspec.duration import MAX_NS, parse_duration
-from daemon.jobspec.hcl.convert import ConversionError, to_bool, to_int, to_text
+from daemon.jobspec.hcl.convert import ConversionError, to_bool, to_int, to_number, to_text
 
 _SIZE = re.compile(r"(\d+)\s*(B|KB|K|KIB|MB|M|MIB|GB|G|GIB)?", re.IGNORECASE)
 _FACTORS = {"": 1, "B": 1, "K": 1024, "M": 1024**2, "G": 1024**3}
@@ -35,6 +35,8 @@ def convert(kind: str, value: Value, *, api: bool = False) -> Any:
         if abs(number) > _INT_MAX:
             raise ConversionError(f"{number} is out of range")
         return number
+    if kind == "number":
+        return float(to_number(data))
     if kind == "bool":
         return to_bool(data)
     if kind == "duration":
