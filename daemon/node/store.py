@@ -162,6 +162,7 @@ class NodeStore:
     async def _write(self, statements: list[Statement]) -> None:
         loop = asyncio.get_running_loop()
         done: asyncio.Future[None] = loop.create_future()
+        done.add_done_callback(lambda over: over.cancelled() or over.exception())
         try:
             self._queue.put_nowait(_Write(statements, done, loop))
         except queue.Full:
