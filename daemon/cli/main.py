@@ -24,12 +24,24 @@ def main(args: Sequence[str] | None = None) -> int:
 
     try:
         code = _run(sys.argv[1:] if args is None else args)
-        sys.stdout.flush()
+        return _flush(code)
     except (BrokenPipeError, PipeClosed):
         _drop_stdout()
         return PIPE_CLOSED
     except KeyboardInterrupt:
         return _interrupted()
+
+
+def _flush(code: int) -> int:
+    """What is still in the buffer must get out, or the result is not there."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        sys.stderr.write(f"Error: cannot write the output: {os.strerror(error.errno or 0)}\n")
+        _drop_stdout()
+        return code or 1
     return code
 
 

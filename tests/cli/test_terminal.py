@@ -209,6 +209,9 @@ def test_a_reader_that_leaves_is_no_error(agent: ScriptedAgent) -> None:
 def test_output_to_a_full_device_is_an_error(agent: ScriptedAgent) -> None:
     serve_alloc(agent)
     with Path("/dev/full").open("wb") as full:
-        done = subprocess.run([*COMMAND, "status"], stdout=full, stderr=subprocess.PIPE, timeout=LIMIT_S)
+        environment = {name: value for name, value in os.environ.items() if name != "PYTHONUNBUFFERED"}
+        done = subprocess.run(
+            [*COMMAND, "status"], stdout=full, stderr=subprocess.PIPE, timeout=LIMIT_S, env=environment
+        )
     assert done.returncode == 1
     assert b"No space left" in done.stderr and b"Traceback" not in done.stderr
