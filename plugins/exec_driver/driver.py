@@ -85,14 +85,17 @@ class ExecDriver(SupervisedDriver):
         """Return why the driver cannot work here; empty: it can."""
         if self.context.supervisor is None:
             return "this agent runs no supervisor"
+        machine, why = self.context.supervisor.cgroups()
         program = runtime.find_program()
         if not program:
             return "no OCI runtime: neither runc nor crun is on the PATH"
+        if os.path.basename(program) == "crun" and machine is not None and "unified" in machine.roots:
+            return "crun cannot work with this machine's hybrid cgroups (v1 and v2 mounted together); runc can"
         # it may have been installed since
         self._runtime = self._runtime._replace(program=program)
         if os.geteuid() != 0:
             return f"needs root to make namespaces and cgroups; the agent runs as uid {os.geteuid()}"
-        return self.context.supervisor.cgroups()[1]
+        return why
 
     async def start(self, task: TaskConfig) -> TaskHandle:
         """Write the bundle and let the runtime run it."""

@@ -57,6 +57,17 @@ def _listen(base: str) -> socket.socket:
     return sock
 
 
+def _close_strays(keep: set[int]) -> None:
+    """Close what the agent's own parent left open in it: neither we nor tasks may hold that for years."""
+    for name in os.listdir("/proc/self/fd"):
+        fd = int(name)
+        if fd > 2 and fd not in keep:
+            try:
+                os.close(fd)
+            except OSError:
+                pass  # the descriptor of this very listing
+
+
 def main(argv: list[str]) -> int:
     """Run until there is nothing left to do. Returns the exit status."""
     if len(argv) != 3 or argv[1] != "--dir":
@@ -65,6 +76,7 @@ def main(argv: list[str]) -> int:
     base = os.path.abspath(argv[2])
     inherited = os.environ.pop(_INHERIT, "")
     kept: list[int] = []
+    _close_strays({int(word) for word in inherited.split(",") if word})
     if inherited:
         lock, listening, *kept = (int(word) for word in inherited.split(","))
         for fd in (lock, listening, *kept):

@@ -169,7 +169,7 @@ class Task:
         path = os.path.join(self.records.path(self.key), stream)
         # read and write: the task never gets SIGPIPE, and the pipe lives as long as the task does
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        uid = self.spec.get("log_uid", self.spec.get("uid", -1))
+        uid = max(self.spec.get("log_uid", -1), self.spec.get("uid", -1))
         if uid >= 0:
             # programs that open /dev/stdout anew need to own it
             os.fchown(fd, uid, -1)
