@@ -21,7 +21,7 @@ from daemon.agent.logs import MonitorHandler
 from daemon.agent.relay import relay_all
 from daemon.agent.roles import node_config, server_config
 from daemon.agent.socket_claim import WellKnownName, socket_path
-from daemon.config import AgentConfig
+from daemon.config.settings import AgentConfig
 from daemon.model.base import decode, encode
 from daemon.model.errors import DeadlineExceeded, Unavailable
 from daemon.node.agent import NodeAgent

@@ -8,10 +8,13 @@ from __future__ import annotations
 import logging
 import logging.handlers
 import sys
+import time
 from collections import deque
 from pathlib import Path
 
 import msgspec
+
+from daemon.config.settings import LogSettings
 
 #: Nomad's words for levels.
 LEVELS = {
@@ -28,6 +31,8 @@ logging.addLevelName(logging.CRITICAL, "ERROR")
 
 #: lines kept for a monitor that starts now or reads slowly.
 RECENT_MAX = 512
+#: rotated files kept when there is no limit in the configuration.
+KEPT_MAX = 10_000
 
 
 class TextFormatter(logging.Formatter):
@@ -81,30 +86,45 @@ class MonitorHandler(logging.Handler):
 
 
 class LogFile(logging.handlers.RotatingFileHandler):
-    """Rotated by size; `max_files` 0 keeps all."""
+    """Rotated by size and by age; `max_files` 0 keeps all."""
 
-    def __init__(self, path: Path, *, rotate_bytes: int, max_files: int) -> None:
+    def __init__(self, path: Path, *, rotate_bytes: int, rotate_duration_s: float, max_files: int) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
-        super().__init__(path, maxBytes=rotate_bytes, backupCount=max_files or 1000, encoding="utf-8")
+        super().__init__(path, maxBytes=rotate_bytes, backupCount=max_files or KEPT_MAX, encoding="utf-8")
+        self._duration_s = rotate_duration_s
+        self._opened_s = time.monotonic()
+
+    def shouldRollover(self, record: logging.LogRecord) -> int:
+        """True when the file is large or old enough."""
+        old = self._duration_s > 0 and time.monotonic() - self._opened_s > self._duration_s
+        return int(old or bool(super().shouldRollover(record)))
+
+    def doRollover(self) -> None:
+        """Begin a new file."""
+        super().doRollover()
+        self._opened_s = time.monotonic()
 
 
-def set_up(
-    *,
-    level: str,
-    json: bool,
-    file: Path | None = None,
-    rotate_bytes: int = 0,
-    max_files: int = 0,
-) -> MonitorHandler:
+def set_up(settings: LogSettings, *, default_name: str = "encamp.log") -> MonitorHandler:
     """Configure the root logger of this process. Returns the handler that monitors read."""
+    json = settings.format == "json"
+    level = settings.level
     formatter: logging.Formatter = JsonFormatter() if json else TextFormatter()
     root = logging.getLogger()
     for handler in list(root.handlers):
         root.removeHandler(handler)
         handler.close()
     handlers: list[logging.Handler] = [logging.StreamHandler(sys.stdout)]
-    if file is not None:
-        handlers.append(LogFile(file, rotate_bytes=rotate_bytes, max_files=max_files))
+    if settings.file:
+        path = Path(settings.file)
+        handlers.append(
+            LogFile(
+                path / default_name if settings.file.endswith("/") else path,
+                rotate_bytes=settings.rotate_bytes,
+                rotate_duration_s=settings.rotate_duration_s,
+                max_files=settings.rotate_max_files,
+            )
+        )
     for handler in handlers:
         handler.setLevel(LEVELS[level])
         handler.setFormatter(formatter)

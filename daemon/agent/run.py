@@ -17,9 +17,11 @@ import signal
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
+from daemon.agent.agent import Agent
 from daemon.agent.logs import set_up
-from daemon.config import AgentConfig
+from daemon.config.settings import AgentConfig
 from daemon.model.errors import EncampError
 
 log = logging.getLogger("encamp.agent")
@@ -27,25 +29,19 @@ log = logging.getLogger("encamp.agent")
 _PR_SET_CHILD_SUBREAPER = 36
 
 
-def run(config: AgentConfig) -> int:
+def run_agent(config: AgentConfig) -> int:
     """Run an agent until it is told to stop. Returns the exit code: 0, or 1 after an error that was printed."""
     with contextlib.ExitStack() as stack:
-        if config.data_dir is None:
+        if not config.data_dir:
             # only -dev may be without: nothing of it shall stay
             data_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="encamp-dev-")))
         else:
             data_dir = Path(config.data_dir)
-        monitor = set_up(
-            level=config.log_level,
-            json=config.log_json,
-            file=Path(config.log_file) if config.log_file else None,
-            rotate_bytes=config.log_rotate_bytes,
-            max_files=config.log_rotate_max_files,
-        )
+        monitor = set_up(config.log)
+        for warning in config.warnings:
+            log.warning("%s", warning)
         # orphans of a dead supervisor become ours, so that their exit codes are not lost
         ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
-        from daemon.agent.agent import Agent
-
         agent = Agent(config, data_dir, monitor)
         try:
             return asyncio.run(_main(agent))
@@ -55,13 +51,10 @@ def run(config: AgentConfig) -> int:
             return 1
 
 
-async def _main(agent: object) -> int:
+async def _main(agent: Agent) -> int:
     """Start, wait for the end, stop. A second signal while stopping ends the process at once."""
-    from daemon.agent.agent import Agent
-
-    assert isinstance(agent, Agent)
     loop = asyncio.get_running_loop()
-    stop: asyncio.Future[str] = loop.create_future()
+    stop: asyncio.Future[Any] = loop.create_future()
 
     def on_signal(name: str) -> None:
         if stop.done():
@@ -71,14 +64,14 @@ async def _main(agent: object) -> int:
 
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, on_signal, number.name)
-    loop.add_signal_handler(signal.SIGHUP, lambda: log.info("SIGHUP: nothing of the configuration is reloadable yet"))
-    starting = asyncio.ensure_future(agent.start())
+    loop.add_signal_handler(signal.SIGHUP, log.info, "SIGHUP: nothing of the configuration is reloadable yet")
+    starting: asyncio.Future[Any] = asyncio.ensure_future(agent.start())
     code = 0
     try:
         await asyncio.wait([starting, stop], return_when=asyncio.FIRST_COMPLETED)
         if starting.done():
             starting.result()
-            ending = asyncio.ensure_future(agent.wait_fatal())
+            ending: asyncio.Future[Any] = asyncio.ensure_future(agent.wait_fatal())
             await asyncio.wait([ending, stop], return_when=asyncio.FIRST_COMPLETED)
             if ending.done():
                 log.critical("the agent ends: %s", ending.result())

@@ -45,6 +45,4 @@ class DryRunner:
         old_jobs = item.old_jobs + ((before,) if before is not None else ())
         attempt = await self._run(msgspec.structs.replace(item, job=future, old_jobs=old_jobs))
         failed = attempt.evaluation.failed_tg_allocs
-        return attempt, {
-            group: tuple(explain_metric(future, metric)) for group, metric in failed.items()
-        }
+        return attempt, {group: tuple(explain_metric(future, metric)) for group, metric in failed.items()}

@@ -28,8 +28,7 @@ def explanations(state: State, evaluation: Evaluation) -> dict[str, tuple[str, .
     if job is None:
         return {}
     return {
-        group: tuple(explain_metric(job, metric))
-        for group, metric in evaluation.failed_tg_allocs.items()
+        group: tuple(explain_metric(job, metric)) for group, metric in evaluation.failed_tg_allocs.items()
     }
 
 
@@ -53,18 +52,16 @@ def why(state: State, job: Job) -> JobWhyResponse:
 
 def _headline(job: Job, groups: tuple[GroupWhy, ...], evals: list[Evaluation]) -> str:
     if job.stop:
-        return f"Job {job.id!r} was stopped (version {job.version}). Run it again to start it."
+        return f"stopped (version {job.version}); run it again to start it."
     waiting = [e for e in evals if e.status == EvalStatus.PENDING and not e.wait_until_ns]
     if waiting:
-        return (
-            f"Job {job.id!r} has an evaluation that the scheduler has not finished yet ({waiting[0].id[:8]})."
-        )
+        return f"its evaluation {waiting[0].id[:8]} is not finished yet."
     bad = [group for group in groups if group.lines]
     if not bad:
         running = sum(group.running for group in groups)
-        return f"Job {job.id!r} is as it should be: {running} running."
+        return f"as it should be: {running} running."
     missing = sum(group.missing for group in bad)
-    return f"Job {job.id!r}: {len(bad)} of {len(groups)} groups are not as they should be, {missing} missing."
+    return f"{len(bad)} of {len(groups)} groups are not as they should be, {missing} missing."
 
 
 def _group(job: Job, group: TaskGroup, evals: list[Evaluation], allocs: list[Allocation]) -> GroupWhy:

@@ -11,6 +11,7 @@ from typing import Any
 import msgspec
 
 from daemon.jobspec.diff import diff_jobs
+from daemon.jobspec.rules.problem import Problem
 from daemon.jobspec.validate import validate_job
 from daemon.model.alloc import DesiredTransition
 from daemon.model.defaults import canonicalize
@@ -86,7 +87,9 @@ class JobEndpoints:
         if namespace and namespace != job.namespace:
             job = msgspec.structs.replace(job, namespace=namespace)
         job = canonicalize(job)
-        problems = [f"{' '.join(problem.path)}: {problem.message}" for problem in validate_job(job)]
+        job = msgspec.structs.replace(job, submit_time_ns=self._context.clock.now_ns())
+        found = validate_job(job)
+        problems = [_words(problem) for problem in found if not problem.is_warning]
         if job.region not in ("global", self._context.region):
             problems.append(
                 f"region: this cluster is {self._context.region!r}, the job asks for {job.region!r}"
@@ -248,6 +251,11 @@ class JobEndpoints:
     async def why(self, request: m.IdQuery, caller: Caller) -> m.JobWhyResponse:
         """Why the job is not where it should be, in plain words."""
         return why(self._context.state, self._job(request.namespace, request.id))
+
+
+def _words(problem: Problem) -> str:
+    where = " ".join(problem.path)
+    return f"{where}: {problem.message}" if where else problem.message
 
 
 def _registered(result: object) -> JobRegistered:
