@@ -38,6 +38,9 @@ class KilledStore(SqliteStore):
 
     def append(self, *arguments: Any) -> None:
         passing("before-append")
+        if os.environ.get("ENCAMP_TEST_BUG") == "ack-early" and self.last_index > 20:
+            self.last_index += len(arguments[0])  # the deliberate bug: nothing is written
+            return
         super().append(*arguments)
         passing("after-append")
 
