@@ -1,0 +1,201 @@
+"""Scores: the worked numbers, the rules, and every choice against brute force."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from daemon.model.enums import ClientStatus
+from daemon.model.plan import EvalInput
+from daemon.model.policies import Constraint, ReschedulePolicy
+from daemon.model.resources import Network, Port
+from daemon.scheduler.schedule import schedule
+from daemon.scheduler.score import binpack, binpack_rows, final
+from tests.scheduler.fleetkit import (
+    NOW,
+    SECOND,
+    MiniWorld,
+    make_eval,
+    make_fleet,
+    make_group,
+    make_job,
+    make_node,
+)
+
+
+@pytest.mark.parametrize(
+    ("free", "expected"), [(0.5, 0.759747), (0.25, 0.913525), (0.1, 0.971231), (0.0, 1.0), (1.0, 0.0)]
+)
+def test_worked_numbers_of_bin_packing(free: float, expected: float) -> None:
+    assert binpack(free, free) == pytest.approx(expected, abs=1e-6)
+
+
+def test_worked_example_with_reserved_resources() -> None:
+    assert binpack(1 - 500 / 13900, 1 - 256 / 7936) == pytest.approx(0.083930, abs=1e-6)
+
+
+def test_columns_and_single_nodes_agree() -> None:
+    used = np.array([[500, 0, 4000], [256, 0, 10]], dtype=np.int64)
+    whole = np.array([[4000, 4000, 4000], [8192, 0, 8192]], dtype=np.int64)
+    rows = binpack_rows(used, whole)
+    for i in range(3):
+        free = [1 - used[j, i] / whole[j, i] if whole[j, i] else 0.0 for j in range(2)]
+        assert rows[i] == pytest.approx(binpack(*free), abs=1e-12)
+
+
+def test_rk1_the_smaller_of_two_empty_nodes_is_chosen() -> None:
+    w = MiniWorld([make_node("small", memory=2048), make_node("big", memory=4096)])
+    w.run(make_job(make_group(memory=1024)))
+    assert w.live()[0].node_id == "node-small"
+
+
+def test_rk2_anti_affinity() -> None:
+    assert final(0.0, 2, 4, False) == pytest.approx(-0.75 / 2)
+    w = MiniWorld([make_node("a"), make_node("b"), make_node("c"), make_node("d")])
+    w.run(make_job(make_group(count=4)))
+    assert len({alloc.node_id for alloc in w.live()}) == 4
+
+
+def test_rk4_a_node_on_which_it_failed_is_avoided_but_not_forbidden() -> None:
+    for others in (1, 0):
+        w = MiniWorld([make_node(str(i)) for i in range(1 + others)])
+        job = make_job(make_group(reschedule_policy=ReschedulePolicy()))
+        w.run(job)
+        [alloc] = w.live()
+        w.change(alloc.id, client_status=ClientStatus.FAILED, modify_time_ns=NOW - 60 * SECOND)
+        w.run(job)
+        [fresh] = w.live()
+        assert (fresh.node_id != alloc.node_id) == bool(others)
+
+
+def test_the_best_five_are_kept_with_their_scores() -> None:
+    w = MiniWorld([make_node(str(i), memory=8192 - i) for i in range(8)])
+    [block] = w.run(make_job()).plan.blocks
+    assert block.metrics is not None
+    kept = block.metrics.score_meta_data
+    assert [score.node_id for score in kept] == [f"node-{i}" for i in (7, 6, 5, 4, 3)]
+    assert kept[0].norm_score == kept[0].scores["binpack"] > kept[1].norm_score
+
+
+NODES = st.lists(
+    st.tuples(st.integers(300, 4000), st.integers(200, 4000), st.integers(20, 900), st.integers(0, 3)),
+    min_size=1,
+    max_size=9,
+)
+
+
+@settings(max_examples=120, deadline=None)
+@given(
+    NODES,
+    st.integers(1, 14),
+    st.integers(1, 900),
+    st.integers(1, 900),
+    st.sampled_from(["", "hosts", "racks"]),
+    st.integers(0, 2),
+    st.integers(0, 5),
+)
+def test_every_choice_is_the_best_by_brute_force(
+    nodes: list[tuple[int, int, int, int]],
+    count: int,
+    cpu: int,
+    memory: int,
+    rule: str,
+    ports: int,
+    seed: int,
+) -> None:
+    """Replay the block row by row: no feasible node scores higher than the chosen one by more than a step."""
+    rules = {
+        "": (),
+        "hosts": (Constraint(operand="distinct_hosts"),),
+        "racks": (Constraint(operand="distinct_property", l_target="${meta.rack}", r_target="2"),),
+    }[rule]
+    network = (Network(dynamic_ports=tuple(Port(label=f"p{i}") for i in range(ports))),) if ports else ()
+    records = [
+        make_node(str(i), cpu=c, memory=m, disk=d, meta={"rack": f"r{r}"}, port_range=(20000, 20000 + r))
+        for i, (c, m, d, r) in enumerate(nodes)
+    ]
+    fleet = make_fleet(records)
+    job = make_job(make_group(count=count, cpu=cpu, memory=memory, networks=network), constraints=rules)
+    attempt = schedule(EvalInput(evaluation=make_eval(job), job=job, seed=seed), fleet)
+    chosen = [block.row(i).node_id for block in attempt.plan.blocks for i in range(block.count)]
+    used = {node.id: [0, 0, 0, 0] for node in records}
+    for step in range(count):
+        scores = {}
+        for node in records:
+            res, held = node.node_resources, used[node.id]
+            rack = sum(used[n.id][3] for n in records if n.meta == node.meta)
+            if (
+                held[0] + cpu > res.cpu_shares
+                or held[1] + memory > res.memory_mb
+                or held[2] + 100 > res.disk_mb
+                or (held[3] + 1) * ports > res.max_dynamic_port - res.min_dynamic_port + 1
+                or (rule == "hosts" and held[3])
+                or (rule == "racks" and rack >= 2)
+            ):
+                continue
+            pack = 10 ** (1 - (held[0] + cpu) / res.cpu_shares) + 10 ** (
+                1 - (held[1] + memory) / res.memory_mb
+            )
+            terms = [min(18.0, max(0.0, 20.0 - pack)) / 18.0]
+            if held[3]:
+                terms.append(-(held[3] + 1) / count)
+            scores[node.id] = sum(terms) / len(terms)
+        if step >= len(chosen):
+            assert not scores, "a node was free and nothing was placed"
+            assert attempt.evaluation.queued_allocations["web"] == count - len(chosen)
+            break
+        assert scores[chosen[step]] >= max(scores.values()) - 2e-6
+        for i, amount in enumerate((cpu, memory, 100, 1)):
+            used[chosen[step]][i] += amount
+
+
+SCRIPT = """
+import hashlib, msgspec
+from tests.scheduler.fleetkit import *
+from daemon.model.policies import *
+from daemon.model.resources import *
+nodes = [make_node(str(i), meta={"r": f"r{i%7}"}, attributes={"k": str(i%3)}) for i in range(60)]
+w = MiniWorld(nodes)
+net = (Network(dynamic_ports=(Port(label="a"),)),)
+job = make_job(make_group("a", 30, networks=net), make_group("b", 400, cpu=300), constraints=(
+    Constraint(l_target="${attr.k}", operand="set_contains_any", r_target="0,1"),))
+out = [w.run(job)]
+groups = (make_group("a", 25, cpu=600, networks=net),)
+job2 = msgspec.structs.replace(job, version=1, job_modify_index=20, task_groups=groups)
+out.append(w.run(job2))
+print(hashlib.sha256(b"".join(msgspec.msgpack.encode(a) for a in out)).hexdigest())
+"""
+
+
+def test_the_same_input_gives_the_same_bytes_in_every_process() -> None:
+    root = Path(__file__).resolve().parents[2]
+    seen = {
+        subprocess.run(
+            [sys.executable, "-c", SCRIPT],
+            env={"PYTHONHASHSEED": seed, "PYTHONPATH": str(root), "PATH": "/usr/bin:/bin"},
+            cwd=root,
+            capture_output=True,
+            text=True,
+            check=True,
+            timeout=60,
+        ).stdout
+        for seed in ("0", "1", "77")
+    }
+    assert len(seen) == 1
+
+
+def test_other_seeds_break_ties_otherwise_and_make_other_ids() -> None:
+    fleet = make_fleet([make_node(str(i)) for i in range(40)])
+    job = make_job()
+    chosen, ids = set(), set()
+    for seed in range(30):
+        [block] = schedule(EvalInput(evaluation=make_eval(job), job=job, seed=seed), fleet).plan.blocks
+        chosen.add(block.nodes[0])
+        ids.add(block.alloc_id(0))
+    assert len(chosen) > 5 and len(ids) == 30
