@@ -20,6 +20,8 @@ import os
 import stat
 
 _SPLICE_FLAGS = getattr(os, "SPLICE_F_MOVE", 1) | getattr(os, "SPLICE_F_NONBLOCK", 2)
+#: what opening a symbolic link, a pipe without reader, or a directory gives.
+_PLANTED = (errno.ELOOP, errno.ENXIO, errno.EISDIR)
 _COPY_BYTES = 64 * 1024
 _OPEN_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -56,10 +58,16 @@ class RotatingFile:
 
     def _open(self) -> None:
         for _ in range(100):
-            fd = os.open(f"{self._name}.{self._index}", _OPEN_FLAGS, 0o644, dir_fd=self._dir)
-            if stat.S_ISREG(os.fstat(fd).st_mode):
-                break
-            os.close(fd)
+            try:
+                fd = os.open(f"{self._name}.{self._index}", _OPEN_FLAGS, 0o644, dir_fd=self._dir)
+            except OSError as error:
+                if error.errno not in _PLANTED:
+                    raise
+            else:
+                if stat.S_ISREG(os.fstat(fd).st_mode):
+                    break
+                os.close(fd)
+            # a link, pipe or directory stands there: take the next number
             self._index += 1
         else:
             raise OSError(errno.EEXIST, f"no free number for log file {self._name}")
