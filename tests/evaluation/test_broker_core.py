@@ -209,6 +209,11 @@ class Twin:
         self.entries: dict[str, dict[str, Any]] = {}
         self.order = 0
 
+    def stamp(self) -> int:
+        """Equal due times pass in the order in which they were set."""
+        self.order += 1
+        return self.order
+
     def holder(self, job: str) -> str | None:
         for id_, e in self.entries.items():
             if e["job"] == job and e["slot"]:
@@ -244,7 +249,7 @@ class Twin:
             return None
         id_ = min(ready)[2]
         e = self.entries[id_]
-        e.update(place="out", n=e["n"] + 1, due=now + 60)
+        e.update(place="out", n=e["n"] + 1, due=(now + 60, self.stamp()))
         return id_
 
     def done(self, id_: str) -> None:
@@ -262,14 +267,14 @@ class Twin:
         if e["n"] >= 3:
             e["place"] = "failed"
         else:
-            e.update(place="waiting", due=now + (1 if e["n"] == 1 else 20))
+            e.update(place="waiting", due=(now + (1 if e["n"] == 1 else 20), self.stamp()))
 
     def tick(self, now: int) -> None:
         while True:
             due = [
                 (e["due"], id_)
                 for id_, e in self.entries.items()
-                if e["place"] in ("waiting", "out") and e["due"] <= now
+                if e["place"] in ("waiting", "out") and e["due"][0] <= now
             ]
             if not due:
                 return
@@ -280,7 +285,6 @@ class Twin:
                 self.ready(id_)
 
 
-#: due times that never tie, so that the twin needs no rule for ties.
 STEPS = st.lists(
     st.one_of(
         st.tuples(
