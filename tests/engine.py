@@ -14,6 +14,7 @@ import fcntl
 import os
 import shutil
 import signal
+import socket
 import subprocess
 import tempfile
 import time
@@ -36,6 +37,9 @@ def answers(endpoint: str) -> bool:
     """True when an engine listens there."""
     import docker
 
+    # the SDK leaks a socket where it is refused
+    if endpoint.startswith("unix://") and not _accepts(Path(endpoint.removeprefix("unix://"))):
+        return False
     try:
         client = docker.APIClient(base_url=endpoint, version="auto", timeout=5)
     except docker.errors.DockerException:
@@ -64,85 +68,129 @@ def why_no_engine() -> str:
 
 
 class Dockerd:
-    """One `dockerd` with its own directory, socket and containerd."""
+    """One `dockerd` with its own directory, socket and containerd, as separate processes as on a real machine."""
 
     def __init__(self, root: Path, *, bridge: bool = True, options: tuple[str, ...] = ()) -> None:
         self.root = root
         self.socket = root / "engine.sock"
         self.endpoint = f"unix://{self.socket}"
-        self.pid_file = root / "engine.pid"
+        self.containerd_socket = root / "containerd.sock"
         self.bridge = bridge
         self.options = options
-        self.process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
-        """Start and wait until it answers."""
+        """Start what does not run and wait until the engine answers."""
         self.root.mkdir(mode=0o700, parents=True, exist_ok=True)
+        deadline = time.monotonic() + START_TIMEOUT_S
+        if not self._pid("containerd"):
+            config = self.root / "containerd.toml"
+            config.write_text('version = 2\ndisabled_plugins = ["io.containerd.grpc.v1.cri"]\n')
+            directories = [f"--root={self.root}/containerd-root", f"--state={self.root}/containerd-state"]
+            self._spawn(
+                "containerd", f"--config={config}", f"--address={self.containerd_socket}", *directories
+            )
+        while not _accepts(self.containerd_socket):
+            self._check("containerd", deadline)
         command = [
-            "dockerd",
             f"--host={self.endpoint}",
+            f"--containerd={self.containerd_socket}",
             f"--data-root={self.root}/data",
             f"--exec-root={self.root}/exec",
-            f"--pidfile={self.pid_file}",
+            f"--pidfile={self.root}/docker.pid",
             *self.options,
         ]
         if not self.bridge:
             command += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
-        log = self.root / "engine.log"
-        with log.open("wb") as output:
-            self.process = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True
-            )
-        _STARTED.append(self.process)
-        deadline = time.monotonic() + START_TIMEOUT_S
-        while not (self.socket.exists() and answers(self.endpoint)):
-            if self.process.poll() is not None or time.monotonic() > deadline:
-                self.kill()
-                raise RuntimeError(f"dockerd did not start; its log ends:\n{log.read_text()[-3000:]}")
-            time.sleep(0.05)
+        (self.root / "docker.pid").unlink(missing_ok=True)
+        self._spawn("dockerd", *command)
+        while not answers(self.endpoint):
+            self._check("dockerd", deadline)
 
-    def pid(self) -> int:
-        """The engine's process, also when another process started it; 0: none."""
-        if self.process is not None and self.process.poll() is None:
-            return self.process.pid
+    def _spawn(self, program: str, *arguments: str) -> None:
+        with (self.root / f"{program}.log").open("wb") as output:
+            process = subprocess.Popen(
+                [program, *arguments],
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        _STARTED.append(process)
+        (self.root / f"{program}.pid").write_text(str(process.pid))
+
+    def _check(self, program: str, deadline: float) -> None:
+        """Wait a little; raise when the program has ended or the time is over."""
+        if not self._pid(program) or time.monotonic() > deadline:
+            log = (self.root / f"{program}.log").read_text()[-3000:]
+            self.stop()
+            raise RuntimeError(f"{program} did not start; its log ends:\n{log}")
+        time.sleep(0.05)
+
+    def _pid(self, program: str) -> int:
+        """The program's process, also when another process started it; 0: none."""
+        for process in _STARTED:
+            process.poll()  # ours must be reaped, or they would seem to be alive
         with contextlib.suppress(OSError, ValueError):
-            pid = int(self.pid_file.read_text())
-            if b"dockerd" in Path(f"/proc/{pid}/cmdline").read_bytes():
+            pid = int((self.root / f"{program}.pid").read_text())
+            if any(process.pid == pid and process.returncode is None for process in _STARTED):
+                return pid  # its command line is empty for a moment after the start
+            command = Path(f"/proc/{pid}/cmdline").read_bytes()
+            if program.encode() in command and str(self.root).encode() in command:
                 return pid
         return 0
 
-    def signal(self, number: int) -> None:
+    def is_running(self) -> bool:
+        """True while dockerd lives."""
+        return bool(self._pid("dockerd"))
+
+    def signal(self, number: int, program: str = "dockerd") -> None:
         """Send a signal to the engine's process."""
-        pid = self.pid()
+        pid = self._pid(program)
         if pid:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, number)
 
-    def wait_gone(self, timeout_s: float = STOP_TIMEOUT_S) -> bool:
-        """Wait until the process has ended."""
-        deadline = time.monotonic() + timeout_s
-        while self.pid():
+    def _wait_gone(self, program: str) -> bool:
+        deadline = time.monotonic() + STOP_TIMEOUT_S
+        while self._pid(program):
             if time.monotonic() > deadline:
                 return False
             time.sleep(0.05)
         return True
 
-    def stop(self) -> None:
-        """End it and its containers."""
+    def stop_engine(self) -> None:
+        """End dockerd in an orderly way; containerd stays."""
         self.signal(signal.SIGTERM)
-        if not self.wait_gone():
+        if not self._wait_gone("dockerd"):
             self.kill()
-        if self.process is not None:
-            self.process.wait(5)
-            self.process = None
 
     def kill(self) -> None:
-        """Kill the engine alone; its containerd and containers go on."""
+        """Kill dockerd alone; containerd and the containers go on."""
         self.signal(signal.SIGKILL)
-        self.wait_gone()
-        if self.process is not None:
-            self.process.wait(5)
-            self.process = None
+        self._wait_gone("dockerd")
+
+    def stop(self) -> None:
+        """End everything and its mounts."""
+        self.stop_engine()
+        self.signal(signal.SIGTERM, "containerd")
+        if not self._wait_gone("containerd"):
+            self.signal(signal.SIGKILL, "containerd")
+            self._wait_gone("containerd")
+        points = [line.split()[1] for line in Path("/proc/mounts").read_text().splitlines()]
+        for point in reversed(points):
+            if point.startswith(f"{self.root}/"):
+                subprocess.run(["umount", "-l", point], check=False)
+
+
+def _accepts(path: Path) -> bool:
+    """True when something listens on a unix socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+        knock.settimeout(5)
+        try:
+            knock.connect(str(path))
+        except OSError:
+            return False
+    return True
 
 
 def api(endpoint: str) -> Any:
@@ -179,9 +227,8 @@ def shared_engine() -> Iterator[str]:
     with (ROOT / "users.lock").open("w") as users:
         with _locked(ROOT / "start.lock"):
             fcntl.flock(users, fcntl.LOCK_SH)
-            if not (engine.socket.exists() and answers(engine.endpoint)):
-                if engine.pid():
-                    engine.stop()
+            if not answers(engine.endpoint):
+                engine.stop()
                 engine.start()
             _prepare(engine.endpoint)
         try:
@@ -227,12 +274,17 @@ def private_engine() -> Iterator[Dockerd]:
             client.close()
         yield engine
     finally:
-        if not engine.pid():
-            with contextlib.suppress(RuntimeError):
-                engine.start()  # a killed engine has left containers and a containerd: only it can end them
-        _remove_containers(engine)
-        engine.stop()
-        shutil.rmtree(root, ignore_errors=True)
+        end_private(engine)
+
+
+def end_private(engine: Dockerd) -> None:
+    """End an engine of a test's own with its containers, and remove its directory."""
+    if not engine.is_running():
+        with contextlib.suppress(RuntimeError):
+            engine.start()  # a killed engine has left containers: only it can end them
+    _remove_containers(engine)
+    engine.stop()
+    shutil.rmtree(engine.root, ignore_errors=True)
 
 
 def _remove_containers(engine: Dockerd) -> None:

@@ -10,12 +10,14 @@ from __future__ import annotations
 
 import asyncio
 import random
+import socket
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from plugins.docker_driver.stream import (
+    CONNECT_TIMEOUT_S,
     Address,
     EngineDown,
     EngineError,
@@ -66,6 +68,7 @@ class Engine:
         import docker.errors
         import requests.exceptions
 
+        self._check_listening()
         try:
             return question(self._connected())
         except docker.errors.APIError as error:
@@ -78,6 +81,18 @@ class Engine:
                 f"the Docker engine at {self.address.url} did not answer within {self.call_timeout_s} s"
             ) from error
         except (requests.exceptions.RequestException, docker.errors.DockerException, OSError) as error:
+            self._forget()
+            raise EngineDown(unreachable(self.address)) from error
+
+    def _check_listening(self) -> None:
+        """Knock before the SDK does: it leaks a socket for each connection that is refused."""
+        if not self.address.socket_path:
+            return
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as knock:
+                knock.settimeout(CONNECT_TIMEOUT_S)
+                knock.connect(self.address.socket_path)
+        except OSError as error:
             self._forget()
             raise EngineDown(unreachable(self.address)) from error
 

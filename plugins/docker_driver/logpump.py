@@ -23,7 +23,7 @@ import msgspec
 
 from plugins.docker_driver.engine import Engine, pauses
 from plugins.docker_driver.logframes import FrameError, FrameReader, LineReader, Position, Resume, StreamName
-from plugins.docker_driver.stream import EngineDown, EngineError
+from plugins.docker_driver.stream import EngineDown, EngineError, EngineStream
 from plugins.driver import LogConfig
 from plugins.logs.limit import Bucket
 from plugins.logs.rotate import RotatingFile
@@ -31,6 +31,10 @@ from plugins.logs.rotate import RotatingFile
 T = TypeVar("T")
 
 MIB: Final = 2**20
+#: pause between attempts when only the rest of an ended container's output is missing.
+ENDED_PAUSE_S: Final = 0.25
+#: how long a stream may go on following an ended container.
+FOLLOW_GRACE_S: Final = 1.0
 NO_READING_STATUS: Final = (500, 501)
 
 
@@ -85,9 +89,31 @@ class LogPump:
         self.pool = pool
         self.logger = logger
         self.report = report
-        self.ended = False
+        self._ended = asyncio.Event()
+        self._stream: EngineStream | None = None
+        self._abandoned = False
         self._file = PositionFile(position)
         self._files: dict[StreamName, RotatingFile] = {}
+
+    def container_ended(self) -> None:
+        """Told by the watch: what is left shall be written now, without pauses and limits."""
+        self._ended.set()
+        asyncio.get_running_loop().call_later(FOLLOW_GRACE_S, self._abandon)
+
+    def _abandon(self) -> None:
+        """End a stream that follows although nothing comes: an engine that was restarted never closes it."""
+        if self._stream is not None:
+            self._abandoned = True
+            self._stream.writer.transport.abort()
+
+    async def _sleep(self, pause_s: float) -> None:
+        """Pause between attempts; the container's end cuts it short."""
+        if self._ended.is_set():
+            await asyncio.sleep(min(pause_s, ENDED_PAUSE_S))
+            return
+        with suppress(TimeoutError):
+            async with asyncio.timeout(pause_s):
+                await self._ended.wait()
 
     async def run(self) -> None:
         """Copy until the container has ended; survives an engine that goes away and a disk that is full."""
@@ -98,8 +124,9 @@ class LogPump:
                 resume = Resume(position)
                 try:
                     await self._copy(resume)
-                    if not await self._is_running():
+                    if not self._abandoned and not await self._is_running():
                         return
+                    self._abandoned = False
                 except EngineDown as error:
                     self.logger.debug("log stream of %s broke: %s", self.container, error)
                 except FrameError as error:
@@ -114,7 +141,7 @@ class LogPump:
                 if resume.position != position:
                     wait = pauses()
                 position = resume.position
-                await asyncio.sleep(next(wait))
+                await self._sleep(next(wait))
         finally:
             self.close()
 
@@ -124,7 +151,8 @@ class LogPump:
 
     async def _copy(self, resume: Resume) -> None:
         """One stream from the position to its end."""
-        query: dict[str, str | int] = {"stdout": 1, "stderr": 1, "follow": 1, "timestamps": 1}
+        query: dict[str, str | int] = {"stdout": 1, "stderr": 1, "timestamps": 1}
+        query["follow"] = 0 if self._ended.is_set() else 1
         since = resume.position.since()
         if since:
             query["since"] = since
@@ -132,9 +160,13 @@ class LogPump:
         bucket = Bucket(self.logs.rate_limit_bytes, asyncio.get_running_loop().time())
         path = f"/containers/{self.container}/logs"
         async with self.engine.stream("GET", path, query=query, answer_timeout_s=None) as stream:
+            self._stream = stream if query["follow"] else None
             while True:
                 chunk = await stream.read()
-                fresh = resume.accept(reader.feed(chunk) if chunk else reader.finish())
+                messages = reader.feed(chunk) if chunk else reader.finish()
+                if not chunk and messages and (self._abandoned or await self._is_running()):
+                    return  # the connection broke inside a line, which will come again
+                fresh = resume.accept(messages)
                 if fresh:
                     await self._store(fresh, resume.position)
                     await self._pace(bucket, sum(map(len, fresh.values())))
@@ -145,8 +177,8 @@ class LogPump:
         """Slow down to the rate limit; once the container has ended, the rest may pass."""
         loop = asyncio.get_running_loop()
         bucket.took(count)
-        while not self.ended and bucket.rate_bytes and bucket.allowed(1, loop.time()) < 1:  # noqa: ASYNC110
-            await asyncio.sleep(min(bucket.delay_s(), 1.0))
+        while not self._ended.is_set() and bucket.rate_bytes and bucket.allowed(1, loop.time()) < 1:
+            await self._sleep(bucket.delay_s())
 
     async def _store(self, fresh: dict[StreamName, bytes], position: Position) -> None:
         """Write, and try again while the disk is full: the engine keeps what we do not take."""
@@ -160,7 +192,7 @@ class LogPump:
                 if not told:
                     told = True
                     self.report(f"Logs cannot be written to {self.logs.dir}: {error.strerror}; trying again")
-                await asyncio.sleep(next(wait))
+                await self._sleep(next(wait))
 
     def _write(self, fresh: dict[StreamName, bytes], position: Position) -> None:
         """Runs in a thread. What is written is taken out of `fresh`, so that a second try does not repeat it."""

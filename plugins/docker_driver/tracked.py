@@ -66,7 +66,7 @@ class Tracked:
     async def _watch(self) -> ExitResult:
         result = await self._container_end()
         if self._pumping is not None and self._pump is not None:
-            self._pump.ended = True
+            self._pump.container_ended()
             done, _ = await asyncio.wait([self._pumping], timeout=DRAIN_TIMEOUT_S)
             if not done:
                 self.logger.warning("task %s has ended, its last output is still being written", self.task_id)
