@@ -224,7 +224,7 @@ class Twin:
         e = self.entries[id_]
         holder = self.holder(e["job"])
         if holder not in (None, id_):
-            e["place"] = "pending"
+            e.update(place="pending", pend=self.stamp())
             return
         self.order += 1
         e.update(place="ready", slot=True, order=self.order)
@@ -238,7 +238,7 @@ class Twin:
             "slot": False,
             "n": 0,
             "place": "waiting",
-            "due": wait,
+            "due": (wait, self.stamp()),
         }
         if wait <= now:
             self.ready(id_)
@@ -256,7 +256,7 @@ class Twin:
         job = self.entries.pop(id_)["job"]
         pending = [i for i, e in self.entries.items() if e["job"] == job and e["place"] == "pending"]
         if pending:
-            best = max(pending, key=lambda i: self.entries[i]["pri"])
+            best = max(pending, key=lambda i: (self.entries[i]["pri"], -self.entries[i]["pend"]))
             for other in pending:
                 if other != best:
                     del self.entries[other]
