@@ -22,7 +22,7 @@ from daemon.model.base import decode, encode
 from daemon.rpc import messages as m
 from daemon.rpc import methods
 from daemon.rpc.stream import Stream
-from tests.cli.made import make_job, make_stub, running
+from tests.cli.made import EVAL, make_eval, make_job, make_stub, running
 from tests.cli.scripted import ScriptedAgent
 
 COMMAND = [sys.executable, "-m", "daemon.cli.main"]
@@ -190,6 +190,23 @@ def test_ctrl_c_while_following_is_clean(agent: ScriptedAgent) -> None:
     assert process.returncode == 130
     assert b"Traceback" not in err
     assert out in (b"", b"begun\n")
+
+
+def test_ctrl_c_leaves_the_job_submitted(agent: ScriptedAgent, tmp_path: Path) -> None:
+    serve_alloc(agent)
+    agent.on(methods.JOB_REGISTER, m.JobRegisterResponse(eval_id=EVAL))
+    agent.on(methods.EVAL_GET, m.EvalResponse(evaluation=make_eval(status="pending")))
+    file = tmp_path / "web.hcl"
+    file.write_text(
+        'job "web" {\n group "g" {\n task "t" {\n driver = "raw_exec"\n config { command = "/bin/true" }\n }\n }\n}\n'
+    )
+    process = subprocess.Popen([*COMMAND, "run", str(file)], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert process.stdout is not None
+    assert b"Monitoring evaluation" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, err = process.communicate(timeout=LIMIT_S)
+    assert process.returncode == 130
+    assert b"stays submitted" in err and b"Traceback" not in err
 
 
 def test_a_reader_that_leaves_is_no_error(agent: ScriptedAgent) -> None:

@@ -13,10 +13,12 @@ from daemon.cli.views.plan import changes, group_words, plan
 from daemon.cli.views.why import why
 from daemon.jobspec.diff import annotate, diff_jobs
 from daemon.model.base import decode, encode
+from daemon.model.enums import TaskStateName
 from daemon.model.errors import InvalidInput
 from daemon.model.node import DriverInfo, Node, NodeEvent, NodeResources
 from daemon.model.plan import GroupAnnotation
 from daemon.model.resources import AllocatedPort, AllocatedResources, AllocatedShared, AllocatedTask
+from daemon.model.tasks import TaskEvent, TaskState
 from daemon.rpc.messages import (
     GroupWhy,
     HostStatsResponse,
@@ -140,6 +142,17 @@ def test_allocation_facts_and_tasks() -> None:
         "Time                  Type        Description",
         "2026-01-02T03:04:05Z  Terminated  Exit code 3; it had run for 1 s",
     ]
+
+
+def test_last_words_name_the_cause_not_what_followed() -> None:
+    events = (
+        TaskEvent(type="Driver Failure", time_ns=NOW_NS, display_message="command not found: 'x'"),
+        TaskEvent(
+            type="Not Restarting", time_ns=NOW_NS + 1, display_message="it cannot help", fails_task=True
+        ),
+    )
+    alloc = failed(task_states={"server": TaskState(state=TaskStateName.DEAD, failed=True, events=events)})
+    assert allocs.last_words(alloc) == ["Task \"server\": Driver Failure: command not found: 'x'"]
 
 
 def test_a_task_that_has_not_begun_is_shown_from_the_job() -> None:

@@ -24,7 +24,7 @@ job "example" {
 
       config {
         command = "python3"
-        args    = ["-m", "http.server", "${NOMAD_PORT_http}", "--bind", "127.0.0.1"]
+        args    = ["-m", "http.server", "${NOMAD_PORT_http}", "--bind", "${NOMAD_IP_http}"]
       }
 
       resources {
@@ -73,7 +73,7 @@ job "example" {
 
       config {
         command = "python3"
-        args    = ["-m", "http.server", "${NOMAD_PORT_http}", "--bind", "127.0.0.1"]
+        args    = ["-m", "http.server", "${NOMAD_PORT_http}", "--bind", "${NOMAD_IP_http}"]
       }
 
       env {

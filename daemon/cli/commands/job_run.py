@@ -123,7 +123,11 @@ def _submit(
         if not json_output:
             session.console.progress(["Job registration successful", f"Evaluation ID: {answer.eval_id}"])
     else:
-        verdict = _follow(session, job, answer, wait, timeout_s, verbose)
+        try:
+            verdict = _follow(session, job, answer, wait, timeout_s, verbose)
+        except KeyboardInterrupt:
+            session.console.note(f'\nJob "{job.id}" stays submitted; `encamp job status {job.id}` shows it')
+            raise
     if json_output:
         session.console.json(to_json(_result(session, job, answer, verdict), indent=2))
     return verdict.exit_code

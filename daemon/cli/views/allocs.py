@@ -11,7 +11,7 @@ from datetime import tzinfo
 from daemon.cli.text import Cell, age, clean, iso, pairs, short, size, status, table, title
 from daemon.model.alloc import Allocation
 from daemon.model.job import Job
-from daemon.model.tasks import TaskEvent, TaskState
+from daemon.model.tasks import EventType, TaskEvent, TaskState
 from daemon.rpc.messages import TaskUsage
 
 
@@ -143,11 +143,24 @@ def event_text(event: TaskEvent) -> str:
     return ", ".join(f"{key}: {value}" for key, value in sorted(event.details.items()))
 
 
+#: events that name a cause; the others say what followed from it.
+_TELLING = frozenset(
+    {
+        EventType.DRIVER_FAILURE,
+        EventType.SETUP_FAILURE,
+        EventType.FAILED_VALIDATION,
+        EventType.DISK_EXCEEDED,
+        EventType.MAX_RUN_DURATION,
+    }
+)
+
+
 def last_words(alloc: Allocation) -> list[str]:
     """For an allocation that does badly: the newest telling event of each task."""
     lines: list[str] = []
     for name, state in sorted(alloc.task_states.items()):
-        told = [event for event in state.events if event.fails_task or event.exit_code or event.signal]
+        told = [event for event in state.events if event.type in _TELLING or event.exit_code or event.signal]
+        told = told or [event for event in state.events if event.fails_task]
         told = told or [event for event in state.events if event_text(event)]
         if told and (state.failed or state.state != "running" or state.restarts):
             event = max(told, key=lambda event: event.time_ns)
