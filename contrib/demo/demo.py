@@ -16,6 +16,7 @@ import tempfile
 import time
 import urllib.request
 from pathlib import Path
+from typing import Any
 
 HERE = Path(__file__).resolve().parent
 ENCAMP = str(Path(sys.executable).parent / "encamp")
@@ -59,7 +60,7 @@ class Demo:
             print((self.directory / "agent.log").read_text()[-4000:])
             raise SystemExit(f"`encamp {' '.join(arguments)}` ended with {done.returncode}")
 
-    def read(self, *arguments: str) -> list[dict[str, object]] | None:
+    def read(self, *arguments: str) -> Any:
         """JSON output of a command; None while it fails."""
         done = subprocess.run([ENCAMP, *arguments], env=self.environment, check=False, capture_output=True)
         return json.loads(done.stdout) if done.returncode == 0 and done.stdout.strip() else None
@@ -75,9 +76,9 @@ class Demo:
 
     def port_of(self, job: str) -> int:
         """The dynamic port of the job's running allocation."""
-        allocs = self.read("job", "allocs", "-json", job) or []
+        allocs = (self.read("job", "status", "-json", job) or {}).get("Allocations", [])
         running = [a for a in allocs if a["ClientStatus"] == "running" and a["DesiredStatus"] == "run"]
-        return int(running[0]["AllocatedResources"]["Shared"]["Ports"][0]["Value"])  # type: ignore[index]
+        return int(running[0]["AllocatedResources"]["Shared"]["Ports"][0]["Value"])
 
     def close(self) -> None:
         """Stop the agent (and with `-dev` its tasks) and remove its directory."""
@@ -129,8 +130,12 @@ def redis(demo: Demo) -> None:
     reason = ""
     if docker is None or subprocess.run([docker, "info"], capture_output=True, check=False).returncode != 0:
         reason = "no Docker engine answers here"
-    elif subprocess.run([docker, "image", "inspect", "redis:3.2"], capture_output=True, check=False).returncode:
-        pulled = subprocess.run([docker, "pull", "-q", "redis:3.2"], capture_output=True, check=False, timeout=120)
+    elif subprocess.run(
+        [docker, "image", "inspect", "redis:3.2"], capture_output=True, check=False
+    ).returncode:
+        pulled = subprocess.run(
+            [docker, "pull", "-q", "redis:3.2"], capture_output=True, check=False, timeout=120
+        )
         reason = "" if pulled.returncode == 0 else "the image redis:3.2 is not here and cannot be pulled"
     if reason:
         print(f"\n(the redis job is left out: {reason})")

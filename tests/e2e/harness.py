@@ -149,7 +149,7 @@ class Agent:
 
     def allocs(self, job: str) -> list[dict[str, Any]]:
         """Allocations of a job, newest first."""
-        return list(self.json("job", "allocs", "-json", job))
+        return list(self.json("job", "status", "-json", job)["Allocations"])
 
     def running(self, job: str) -> list[dict[str, Any]]:
         """Those that run and shall run."""
