@@ -40,7 +40,7 @@ check: $(VENV)/.dev  ## format, lint, types, layers, dead code; changes nothing
 	@$(BIN)/ruff format --check $(SOURCES) tests contrib
 	@$(BIN)/ruff check $(SOURCES) tests contrib
 	@$(BIN)/mypy
-	@$(BIN)/lint-imports --config setup.cfg
+	@$(BIN)/lint-imports setup.cfg
 	@$(BIN)/vulture --min-confidence 90 $(SOURCES)
 
 bench: $(VENV)/.dev  ## measure: NAME=c1m for one workload, SCALE=0.1 for a quick look, OUT=FILE for JSON

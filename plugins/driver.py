@@ -272,5 +272,5 @@ class Driver(ABC):
         """Run a command in the task's surroundings and return how it ended."""
         raise DriverError(f"driver {self.name!r} cannot run commands inside its tasks")
 
-    async def close(self) -> None:
+    async def close(self) -> None:  # noqa: B027 - optional: most drivers hold nothing
         """Let go of everything in this process; tasks go on running. Safe to call half-way through a start."""

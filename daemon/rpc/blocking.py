@@ -9,7 +9,6 @@ import os
 import time
 from collections import deque
 from collections.abc import Mapping
-from types import TracebackType
 from typing import Any, TypeVar
 
 import zmq
@@ -99,9 +98,7 @@ class Connection:
     def __enter__(self) -> Connection:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self.close()
 
     def close(self) -> None:
@@ -187,9 +184,7 @@ class Stream:
     def __enter__(self) -> Stream:
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
+    def __exit__(self, *exc_info: object) -> None:
         self._connection._streams.pop(self._call_id, None)
         if not self._done:
             self._connection._send(Header(Kind.CANCEL, True, self._call_id))
