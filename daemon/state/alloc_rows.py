@@ -12,9 +12,10 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from daemon.model.alloc import Allocation, AllocBlock, AllocHealth, NetworkStatus
-from daemon.model.base import Strict, decode, encode
+from daemon.model.base import Strict
 from daemon.model.enums import ClientStatus
 from daemon.model.tasks import TaskState
+from daemon.state.task_packing import pack_states, unpack_states
 
 #: a slot is `block number << ROW_BITS | row`; -1 for an allocation that never was in a block.
 ROW_BITS = 16
@@ -75,18 +76,8 @@ class Packed(Strict, frozen=True, kw_only=True, array_like=True, tag=2):
 Row = Patch | Packed
 
 
-def pack_states(states: dict[str, TaskState]) -> bytes:
-    """Encoded task states; empty for none."""
-    return encode(states) if states else b""
-
-
-def unpack_states(data: bytes) -> dict[str, TaskState]:
-    """Task states of a row."""
-    return decode(data, dict[str, TaskState]) if data else {}
-
-
 def pack(slot: int, base: Allocation | None, alloc: Allocation) -> Row:
-    """The smallest row that holds `alloc`; `base` is what its block says, when it comes from one."""
+    """The smallest row that holds `alloc`; the servers' part of `base` is what its block says, if given."""
     if base is not None:
         states = pack_states(alloc.task_states)
         patch = Patch(

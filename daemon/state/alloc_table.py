@@ -23,17 +23,18 @@ from daemon.state.alloc_rows import (
     NO_SLOT,
     ROW_BITS,
     ROW_MASK,
+    Packed,
     Patch,
     Row,
     StoredBlock,
     pack,
     patched,
-    unpack_states,
     unpacked,
 )
 from daemon.state.node_codes import NodeCodes
 from daemon.state.runs import Runs
 from daemon.state.table import ID_SHARDS, Table, id_shard, number_shard, prefix_shard
+from daemon.state.task_packing import unpack_states
 
 JobKey = tuple[str, str]
 
@@ -79,6 +80,8 @@ class AllocTable:
         self._eval_rows: dict[str, dict[str, None]] = {}
         self._node_rows: dict[str, dict[str, None]] = {}
         self._dead_slots = 0
+        #: the allocation located last: whoever changes one has just read it.
+        self._last = ("", NO_SLOT)
 
     # reading -------------------------------------------------------------------------------------------
 
@@ -184,14 +187,13 @@ class AllocTable:
         self._index_row(pack(NO_SLOT, None, alloc))
 
     def change(self, before: Allocation, after: Allocation) -> None:
-        """Replace an allocation. Its id, job and node stay the same."""
+        """Replace an allocation; `before` is what is stored. Its id, job and node stay the same."""
         row = self.rows.get(after.id)
         slot = row.slot if row is not None else self._locate(after.id)
-        base = None
-        if slot != NO_SLOT:
-            base = self._from_block(slot)
-            if row is None:
-                self._mark(slot, CHANGED)
+        if row is None:
+            self._mark(slot, CHANGED)
+        # while nothing but the node's word has changed, the servers' part of `before` is the block's.
+        base = None if isinstance(row, Packed) else before
         self.rows.put(after.id, pack(slot, base, after))
         counts = self._counts(after)
         live = int(not after.terminal) - int(not before.terminal)
@@ -281,7 +283,8 @@ class AllocTable:
             prefix = int(alloc_id[:8] + alloc_id[9:13] + alloc_id[14:18], 16)
         except ValueError:
             return NO_SLOT
-        for slot in self._by_id.find(prefix):
+        last_id, last_slot = self._last
+        for slot in (last_slot,) if last_id == alloc_id else self._by_id.find(prefix):
             entry = self.blocks.get(slot >> ROW_BITS)
             row = slot & ROW_MASK
             if (
@@ -289,6 +292,7 @@ class AllocTable:
                 and entry.facts.alloc_id(row) == alloc_id
                 and entry.state_of(row) != COLLECTED
             ):
+                self._last = (alloc_id, slot)
                 return slot
         return NO_SLOT
 

@@ -107,12 +107,15 @@ def _place_block(run: _Pass, block: AllocBlock) -> None:
     current = codes.epochs_of(node_codes)
     moved = current != np.array(block.node_epochs, dtype=np.int64)
     if moved.any():
-        for position in np.nonzero(moved)[0].tolist():
+        rows = node_rows(block)
+        keep = ~moved[rows]
+        # a node that no row refers to (the plan's check took its rows out) leaves nothing out.
+        for position in np.unique(rows[~keep]).tolist():
             run.refuse(block.nodes[position], _node_reason(int(current[position])))
-        keep = ~moved[node_rows(block)]
         if not keep.any():
             return
-        block = only_rows(block, keep)
+        if not keep.all():
+            block = only_rows(block, keep)
     if block.eval_id and _is_known(run, block):
         _refuse_block(run, block, "these allocations are stored already")
         return

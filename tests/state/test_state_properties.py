@@ -60,7 +60,7 @@ def picture(state: State) -> list[bytes]:
     return list(state.snapshot().pieces())
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=80, deadline=None)
 @given(seed=st.integers(0, 2**32), steps=st.integers(1, 60))
 def test_against_a_slow_twin(seed, steps):
     state, twin = State(), SlowTwin()
