@@ -56,11 +56,6 @@ def job(session: Session, typed: str) -> JobStub:
     return found[at]
 
 
-def alloc_id(session: Session, typed: str) -> str:
-    """The full id of an allocation."""
-    return allocation(session, typed).id
-
-
 def allocation(session: Session, typed: str) -> Allocation:
     """The allocation of that id or prefix, without its metrics."""
     check_prefix(typed, "allocation")

@@ -28,10 +28,6 @@ class StreamPort(Protocol):
         """Send one frame."""
         ...
 
-    def close_sending(self) -> None:
-        """Send no more."""
-        ...
-
     def recv(self, timeout_s: float | None = None) -> bytes | None:
         """The next frame; None at the end. Raises TimeoutError."""
         ...

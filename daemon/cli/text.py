@@ -131,21 +131,6 @@ def span(seconds: float) -> str:
     return ""
 
 
-def duration(ns: int) -> str:
-    """An exact length of time as job files write it: `1h30m`, `250ms`, `0s`."""
-    if ns < _NS:
-        return f"{ns // 1_000_000}ms" if ns else "0s"
-    seconds, rest = divmod(ns, _NS)
-    parts = []
-    for unit, size in (("h", 3600), ("m", 60), ("s", 1)):
-        count, seconds = divmod(seconds, size)
-        if count:
-            parts.append(f"{count}{unit}")
-    if rest:
-        parts.append(f"{rest // 1_000_000}ms")
-    return "".join(parts)
-
-
 def size(count: float) -> str:
     """Bytes in binary units: `1.5 MiB`."""
     for unit in ("B", "KiB", "MiB", "GiB"):

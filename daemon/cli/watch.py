@@ -37,7 +37,6 @@ class AllocWatch:
     def __init__(self, *, verbose: bool = False) -> None:
         self._verbose = verbose
         self._said: dict[str, str] = {}
-        self._hidden = 0
 
     def adopt(self, allocs: Iterable[Allocation]) -> None:
         """Know these already: nothing is said of them until they change."""

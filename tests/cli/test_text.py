@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from daemon.cli.text import Styled, age, clean, duration, iso, many, pairs, size, span, table
+from daemon.cli.text import Styled, age, clean, iso, many, pairs, size, span, table
 from tests.cli.made import NOW_NS, S
 
 
@@ -59,14 +59,6 @@ def test_span(seconds: float, text: str) -> None:
 @given(st.integers(min_value=0, max_value=99 * 86400))
 def test_ages_fit_their_column(seconds: int) -> None:
     assert len(age(NOW_NS - seconds * S, NOW_NS)) <= 9
-
-
-@pytest.mark.parametrize(
-    ("ns", "text"),
-    [(0, "0s"), (250_000_000, "250ms"), (90 * S, "1m30s"), (3600 * S, "1h"), (1_500_000_000, "1s500ms")],
-)
-def test_duration(ns: int, text: str) -> None:
-    assert duration(ns) == text
 
 
 def test_iso_times() -> None:
