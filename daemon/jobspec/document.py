@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from daemon.jobspec.apijson import body_of_api_job, is_api_job
-from daemon.jobspec.body import Block, Body
+from daemon.jobspec.body import Block
 from daemon.jobspec.diagnostics import DiagnosticError, error, nearest
 from daemon.jobspec.read import Document, is_json, read_classic_document, read_hcl
 from daemon.jobspec.source import Source
@@ -119,6 +119,3 @@ def find_job(document: Document) -> Block | None:
         )
         return None
     return job
-
-
-__all__ = ["Body", "find_job", "read_job_document"]

@@ -97,14 +97,16 @@ def _place(problem: Problem, reader: Reader) -> Diagnostic | None:
     """The problem at its place; None when what it speaks of is known to be wrong already."""
     if _is_broken(problem.path, reader):
         return None
-    place = _config_place(problem.path, reader) or _find(problem.path, reader.places)
+    place = _config_place(problem, reader) or _find(problem.path, reader.places)
     make = warning if problem.is_warning else error
     return make(problem.message, place, suggestion=problem.suggestion)
 
 
 def _is_broken(path: Path, reader: Reader) -> bool:
     paths = [path[:length] for length in range(1, len(path) + 1)]
-    paths += [(*path[:-1], path[-1].split(".")[0].split("[")[0])] if path else []
+    if path and path[-1].startswith("config."):
+        name = re.split(r"[.\[]", path[-1].removeprefix("config."))[0]
+        paths += [(*path[:-1], "config"), (*path[:-1], "config", name)]
     paths += [path[1:]] if len(path) > 1 and path[1] in ("update", "reschedule") else []
     return any(each in reader.broken for each in paths)
 
@@ -126,14 +128,16 @@ def _find(path: Path, places: dict[Path, Range]) -> Range | None:
 _STEP = re.compile(r"([^.\[\]]+)|\[(\d+)\]")
 
 
-def _config_place(path: Path, reader: Reader) -> Range | None:
+def _config_place(problem: Problem, reader: Reader) -> Range | None:
     """The place inside a driver's config: `config.mount[0].type` in the free-form value."""
+    path = problem.path
     if not path or not path[-1].startswith("config."):
         return None
     value = reader.frees.get((*path[:-1], "config"))
     if value is None:
         return None
-    place: Range | None = None
+    place: Range | None = value.range
+    at_key = "unknown key" in problem.message or "is not supported" in problem.message
     for found in _STEP.finditer(path[-1].removeprefix("config.")):
         name, number = found.groups()
         if isinstance(value.data, list) and name is not None and len(value.data) == 1:
@@ -141,7 +145,7 @@ def _config_place(path: Path, reader: Reader) -> Range | None:
         if name is not None and isinstance(value.data, dict) and name in value.data:
             place = value.keys.get(name, value.range)
             value = value.data[name]
-            place = value.range if not isinstance(value.data, dict | list) else place
+            place = place if at_key or isinstance(value.data, dict | list) else value.range
         elif number is not None and isinstance(value.data, list) and int(number) < len(value.data):
             value = value.data[int(number)]
             place = value.range

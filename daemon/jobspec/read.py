@@ -11,10 +11,14 @@ Source: spec/jobfile-parsing.md 4.5.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
-from daemon.jobspec.body import Attribute, Block, Body, Value
-from daemon.jobspec.diagnostics import Diagnostic, DiagnosticError, error, warning
+from daemon.jobspec.body import Attribute, Body, Value
+from daemon.jobspec.diagnostics import Diagnostic, DiagnosticError, error
 from daemon.jobspec.source import Source
+
+if TYPE_CHECKING:
+    from daemon.jobspec.hcl.nodes import RawBody
 
 #: Nomad keeps sources up to 1 MB; beyond this no file was written by hand.
 SIZE_MAX_BYTES = 2 * 1024 * 1024
@@ -98,20 +102,23 @@ def body_of_json(value: Value) -> Body:
     return body
 
 
-def read_hcl(source: Source, document: Document):  # type: ignore[no-untyped-def]
+def read_hcl(source: Source, document: Document) -> RawBody | None:
     """The raw body of HCL2; or None, with `document.body` read as the classic dialect.
 
     Raises: DiagnosticError when neither dialect accepts the text.
     """
     from daemon.jobspec.hcl.build import read_body
+    from daemon.jobspec.hcl.grammar import SyntaxFault
 
     try:
-        return read_body(source)
-    except DiagnosticError as modern:
+        raw = read_body(source)
+        document.found += raw.found
+        return raw
+    except SyntaxFault as modern:
         from daemon.jobspec.hcl.classic import ClassicRefused, ClassicSyntaxError, read_classic
 
         try:
-            document.body = read_classic(source)
+            document.body = read_classic(source, forced=False)
         except ClassicRefused as refused:
             reason = refused.diagnostics[0]
             note = f"as the classic dialect it cannot be read either: {reason.summary}"
@@ -129,10 +136,7 @@ def read_classic_document(source: Source) -> Document:
 
     document = Document(source, format="hcl1")
     try:
-        document.body = read_classic(source)
+        document.body = read_classic(source, forced=True)
     except DiagnosticError as failure:
         document.found += failure.diagnostics
     return document
-
-
-__all__ = ["Block", "Document", "decode_text", "is_json", "read_plain", "warning"]

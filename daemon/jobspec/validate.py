@@ -69,7 +69,7 @@ def _check_job(job: Job, report: Report) -> None:
     report.need(1 <= job.priority <= PRIORITY_MAX, "priority", most)
     report.need(bool(job.datacenters), "datacenters", "a job needs at least one datacenter", 'e.g. ["*"]')
     report.need(all(job.datacenters), "datacenters", "a datacenter's name cannot be empty")
-    report.need(bool(job.task_groups), "", "a job needs at least one group", 'group "name" { task ... }')
+    report.need(bool(job.task_groups), "group", "a job needs at least one group", 'group "name" { task ... }')
     total = sum(max(0, group.count) for group in job.task_groups)
     report.need(total <= COUNT_MAX, "", f"the job asks for {total} allocations, more than {COUNT_MAX}")
 
@@ -83,7 +83,8 @@ def _check_config(task: Task, report: Report, check: ConfigCheck) -> None:
         report.warn("driver", message)
         return
     for path, message in problems:
-        report.error(f"config.{path}" if path else "config", message)
+        said = f'"{path}": {message}' if path else message
+        report.error(f"config.{path}" if path else "config", said)
 
 
 def _unique(problems: list[Problem]) -> list[Problem]:

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from daemon.jobspec.diagnostics import DiagnosticError, error
+from daemon.jobspec.diagnostics import Diagnostic, DiagnosticError, error
 from daemon.jobspec.hcl import nodes as n
-from daemon.jobspec.hcl.grammar import parse_tree
+from daemon.jobspec.hcl.grammar import SyntaxFault, parse_tree
 from daemon.jobspec.hcl.scan import DEPTH_MAX
 from daemon.jobspec.hcl.template import Piece, assemble, read_heredoc, simple_path, unescape
 from daemon.jobspec.source import Range, Source
@@ -24,10 +24,13 @@ _NOISE = frozenset({"new_line_or_comment"})
 def read_body(source: Source) -> n.RawBody:
     """The whole source as a body.
 
-    Raises: DiagnosticError with a syntax error.
+    Raises: SyntaxFault when this is no HCL2. What the grammar lets pass is in `found` of the body.
     """
     tree = parse_tree(source, source.text)
-    return _Builder(source, 0).body(tree.children[0], source.range(0, len(source.text)))
+    builder = _Builder(source, 0)
+    body = builder.body(tree.children[0], source.range(0, len(source.text)))
+    body.found = builder.found
+    return body
 
 
 def read_expression(source: Source, start: int, end: int, depth: int = 0) -> n.Node:
@@ -44,7 +47,11 @@ def read_expression(source: Source, start: int, end: int, depth: int = 0) -> n.N
         raise DiagnosticError(error("templates are nested too deep", source.range(start, start + 1)))
     prefix = "_=("
     text = f"{prefix}{source.text[start:end]}\n)"
-    tree = parse_tree(source, text, start - len(prefix))
+    try:
+        tree = parse_tree(source, text, start - len(prefix))
+    except SyntaxFault as failure:
+        # the text around it is HCL2 all the same
+        raise DiagnosticError(*failure.diagnostics) from None
     items = [each for each in tree.children[0].children if each.data not in _NOISE]
     if len(items) != 1 or items[0].data != "attribute":
         raise DiagnosticError(error("one expression is expected here", source.range(start, end)))
@@ -59,6 +66,7 @@ class _Builder:
         self.shift = shift
         self.depth = depth
         self.level = 0
+        self.found: list[Diagnostic] = []
 
     def place(self, item: Any) -> Range:
         """Range of a token or a tree."""
@@ -76,11 +84,17 @@ class _Builder:
         for child in tree.children:
             if child.data == "attribute":
                 name, _, expression = child.children
-                result.attributes.append(
-                    n.RawAttribute(self.word(name), self.place(name), self.expression(expression))
-                )
+                try:
+                    node = self.expression(expression)
+                except DiagnosticError as failure:
+                    self.found += failure.diagnostics
+                    node = n.Broken(self.place(expression))
+                result.attributes.append(n.RawAttribute(self.word(name), self.place(name), node))
             elif child.data == "block":
-                result.blocks.append(self.block(child))
+                try:
+                    result.blocks.append(self.block(child))
+                except DiagnosticError as failure:
+                    self.found += failure.diagnostics
         return result
 
     def block(self, tree: Any) -> n.RawBlock:

@@ -33,13 +33,21 @@ class ClassicRefused(DiagnosticError):
     """pyhcl accepts the text, but would read it wrongly."""
 
 
-def read_classic(source: Source) -> Body:
+def read_classic(source: Source, *, forced: bool) -> Body:
     """The body of a text of the classic dialect.
 
+    `forced`: the user says that it is; then our reasons come before pyhcl's.
     Raises: ClassicSyntaxError, ClassicRefused.
     """
-    _judge(source)
-    return _Walker(source).file()
+    if not forced:
+        _judge(source)
+    try:
+        body = _Walker(source).file()
+    except ValueError as failure:
+        raise ClassicSyntaxError(error(*_explain(source, str(failure)))) from None
+    if forced:
+        _judge(source)
+    return body
 
 
 def _judge(source: Source) -> None:
@@ -81,8 +89,12 @@ class _Walker:
         self.at = 0
 
     def refuse(self, summary: str, place: Range, advice: str = "") -> NoReturn:
-        """Raise ClassicRefused."""
+        """Raise ClassicRefused: pyhcl would misread this."""
         raise ClassicRefused(error(summary, place, suggestion=advice))
+
+    def wrong(self, summary: str, place: Range, advice: str = "") -> NoReturn:
+        """Raise ClassicSyntaxError: this is no text of the dialect."""
+        raise ClassicSyntaxError(error(summary, place, suggestion=advice))
 
     def peek(self, ahead: int = 0) -> Token:
         """A coming token; after the last one an END."""
@@ -103,7 +115,7 @@ class _Walker:
     def items(self, body: Body, end: str, depth: int) -> None:
         """Attributes and blocks up to a closing token."""
         if depth > DEPTH_MAX:
-            self.refuse(f"nested more than {DEPTH_MAX} deep", self.peek().range)
+            self.wrong(f"nested more than {DEPTH_MAX} deep", self.peek().range)
         while self.peek().type != end:
             if self.peek().type == "COMMA":
                 self.take()
@@ -124,13 +136,13 @@ class _Walker:
         line = key.range.line
         while self.peek().type in ("STRING", "IDENTIFIER"):
             if self.peek().range.line != line:
-                self.refuse(
+                self.wrong(
                     f'the block "{key.text}" has no {{ on its line', key.range, "write { after its labels"
                 )
             label = self.take()
             labels.append((label.text, label.range))
         if self.peek().type != "LEFTBRACE":
-            self.refuse(f"unexpected {self.peek().range.text!r}", self.peek().range)
+            self.wrong(f"unexpected {self.peek().range.text!r}", self.peek().range)
         opened = self.take()
         inner = Body(key.range, loose=True)
         self.items(inner, "RIGHTBRACE", depth + 1)
@@ -148,13 +160,13 @@ class _Walker:
             summary = "names that begin with true or false are not read in the classic dialect"
             self.refuse(summary, token.range.to(self.peek().range))
         if token.type not in ("IDENTIFIER", "STRING"):
-            self.refuse(f"a name is expected here, not {token.range.text!r}", token.range)
+            self.wrong(f"a name is expected here, not {token.range.text!r}", token.range)
         return token
 
     def value(self, depth: int) -> Value:
         """What follows `=`."""
         if depth > DEPTH_MAX:
-            self.refuse(f"nested more than {DEPTH_MAX} deep", self.peek().range)
+            self.wrong(f"nested more than {DEPTH_MAX} deep", self.peek().range)
         token = self.take()
         if token.type == "LEFTBRACKET":
             value = self.list(token, depth)

@@ -26,6 +26,13 @@ SIZE_MAX = 4_000_000
 STEPS_MAX = 2_000_000
 
 
+class _Poison:
+    """A value that could not be had; the reason is reported, so its users fail in silence."""
+
+
+POISON = _Poison()
+
+
 @dataclass(slots=True)
 class Scope:
     """Names that an expression sees, and whether functions may read files."""
@@ -87,6 +94,10 @@ def _key_text(node: n.Node, scope: Scope) -> str:
 
 def _literal(node: n.Literal, scope: Scope) -> Any:
     return node.value
+
+
+def _broken(node: n.Broken, scope: Scope) -> Any:
+    raise DiagnosticError
 
 
 def _template(node: n.Template, scope: Scope) -> Any:
@@ -163,7 +174,10 @@ def _runtime_text(node: n.Node, scope: Scope) -> str | None:
 
 def _name(node: n.Name, scope: Scope) -> Any:
     if node.name in scope.names:
-        return scope.names[node.name]
+        held = scope.names[node.name]
+        if isinstance(held, dict) and any(each is POISON for each in held.values()):
+            raise DiagnosticError
+        return held
     return "${" + node.name + "}"
 
 
@@ -171,7 +185,14 @@ def _get_attr(node: n.GetAttr, scope: Scope) -> Any:
     literal = _runtime_text(node, scope)
     if literal is not None:
         return literal
-    return attribute(evaluate(node.object, scope), node.name, node.name_range, _label(node.object, scope))
+    return attribute(_root(node.object, scope), node.name, node.name_range, _label(node.object, scope))
+
+
+def _root(node: n.Node, scope: Scope) -> Any:
+    """The object of a reference; of `var` and `local` only the part asked for needs to be sound."""
+    if isinstance(node, n.Name) and node.name in scope.names:
+        return scope.names[node.name]
+    return evaluate(node, scope)
 
 
 def _label(node: n.Node, scope: Scope) -> str:
@@ -182,6 +203,8 @@ def attribute(held: Any, name: str, place: Range, label: str = "") -> Any:
     """`held.name`."""
     if isinstance(held, dict):
         if name in held:
+            if held[name] is POISON:
+                raise DiagnosticError
             return held[name]
         what = f'no {label} named "{name}" is declared' if label else f'there is no attribute "{name}" here'
         raise fail(what, place, nearest(name, held))
@@ -192,7 +215,7 @@ def _index(node: n.Index, scope: Scope) -> Any:
     literal = _runtime_text(node, scope)
     if literal is not None:
         return literal
-    held = evaluate(node.object, scope)
+    held = _root(node.object, scope)
     return element(held, evaluate(node.key, scope), node.key.range, _label(node.object, scope))
 
 
@@ -279,6 +302,7 @@ def _conditional(node: n.Conditional, scope: Scope) -> Any:
 
 _METHODS: dict[type[n.Node], Callable[[Any, Scope], Any]] = {
     n.Literal: _literal,
+    n.Broken: _broken,
     n.Template: _template,
     n.Name: _name,
     n.GetAttr: _get_attr,

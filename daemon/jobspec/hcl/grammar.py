@@ -23,6 +23,11 @@ from daemon.jobspec.diagnostics import Diagnostic, DiagnosticError, error
 from daemon.jobspec.hcl.scan import DEPTH_MAX, scan
 from daemon.jobspec.source import Source
 
+
+class SyntaxFault(DiagnosticError):
+    """The text does not follow HCL2's grammar; it may be of another dialect."""
+
+
 _lock = threading.Lock()
 _prepared = False
 
@@ -64,7 +69,7 @@ def _tree(text: str) -> Any:
 def parse_tree(source: Source, text: str, shift: int = 0) -> Any:
     """The lark tree of `text`; offset n of the text is offset n + shift of the source.
 
-    Raises: DiagnosticError with one error.
+    Raises: SyntaxFault with one error.
     """
     from lark.exceptions import LarkError, UnexpectedInput
 
@@ -72,7 +77,7 @@ def parse_tree(source: Source, text: str, shift: int = 0) -> Any:
     found = scan(text, heredocs=heredocs)
     if found.trouble == "deep":
         place = source.range(found.offset + shift, found.offset + shift + 1)
-        raise DiagnosticError(error(f"nested more than {DEPTH_MAX} deep", place))
+        raise SyntaxFault(error(f"nested more than {DEPTH_MAX} deep", place))
     try:
         return _tree(_tidy_markers(text, heredocs))
     except UnexpectedInput as failure:
@@ -80,9 +85,9 @@ def parse_tree(source: Source, text: str, shift: int = 0) -> Any:
         token = getattr(failure, "token", None)
         if at is None or (token is not None and token.type == "$END"):
             at = len(text)
-        raise DiagnosticError(_explain(source, text, at, shift)) from None
+        raise SyntaxFault(_explain(source, text, at, shift)) from None
     except (LarkError, RecursionError) as failure:
-        raise DiagnosticError(error("cannot be read", source.range(shift, shift + 1))) from failure
+        raise SyntaxFault(error("cannot be read", source.range(shift, shift + 1))) from failure
 
 
 def _tidy_markers(text: str, heredocs: list[tuple[int, int]]) -> str:
@@ -119,6 +124,14 @@ def _explain(source: Source, text: str, at: int, shift: int) -> Diagnostic:
     if at >= len(text.rstrip()):
         end = len(text.rstrip()) + shift
         return error("the file ends in the middle of something", source.range(max(0, end - 1), end))
+    unfinished = _unfinished_line(text, at)
+    if unfinished is not None:
+        start, end = unfinished
+        advice = "an attribute is written name = value, a block name { ... }"
+        place = source.range(start + shift, end + shift)
+        return error(
+            "this line is neither an attribute nor the beginning of a block", place, suggestion=advice
+        )
     word = re.compile(r"[\w.-]+|\s*\n|.", re.DOTALL).match(text, at)
     seen = word.group() if word else ""
     place = source.range(at + shift, at + shift + max(1, len(seen.strip())))
@@ -126,6 +139,19 @@ def _explain(source: Source, text: str, at: int, shift: int) -> Diagnostic:
     if not seen.strip():
         return error("the line ends too early: a value or a closing bracket is missing", place)
     return error(f"unexpected {seen.strip()!r}", place, suggestion=_hint(before, seen))
+
+
+_HEADLESS = re.compile(r'[ \t]*((?!})[\w-]+(?:[ \t]+(?:"[^"\n]*"|[\w-]+))*)[ \t]*\Z')
+
+
+def _unfinished_line(text: str, at: int) -> tuple[int, int] | None:
+    """The place of a line before the error that consists of words alone: `type "batch"`."""
+    before = text[:at].rstrip()
+    if "\n" not in text[len(before) : at]:
+        return None
+    start = before.rfind("\n") + 1
+    found = _HEADLESS.match(before[start:])
+    return (start + found.start(1), start + found.end(1)) if found else None
 
 
 def _hint(before: str, seen: str) -> str:

@@ -73,7 +73,7 @@ def node_of(value: Value) -> n.Node:
 def _template(value: Value) -> n.Node:
     text, place = value.data, value.range
     in_place = place.text[1:-1] == text
-    source = place.source if in_place else Source(place.source.name, text)
+    source = place.source if in_place else Source(f"{place} (the text of this string)", text)
     start = place.start + 1 if in_place else 0
 
     def read(first: int, last: int) -> n.Node:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from daemon.jobspec.diagnostics import Diagnostic
 from daemon.jobspec.source import Range
 
 
@@ -24,6 +25,11 @@ class Literal(Node):
     """A number, true, false, null, or a string without interpolation."""
 
     value: Any
+
+
+@dataclass(slots=True, eq=False)
+class Broken(Node):
+    """An expression that could not be read; its error is in `RawBody.found`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -171,3 +177,5 @@ class RawBody:
     attributes: list[RawAttribute] = field(default_factory=list)
     blocks: list[RawBlock] = field(default_factory=list)
     loose: bool = False
+    #: at the top: what is wrong inside strings, labels and heredocs, which the grammar lets pass.
+    found: list[Diagnostic] = field(default_factory=list)

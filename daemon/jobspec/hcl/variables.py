@@ -18,7 +18,7 @@ from daemon.jobspec.diagnostics import Diagnostic, DiagnosticError, error, neare
 from daemon.jobspec.hcl import nodes as n
 from daemon.jobspec.hcl.build import read_body, read_expression
 from daemon.jobspec.hcl.convert import ConversionError, to_bool, to_text
-from daemon.jobspec.hcl.evaluate import Scope, evaluate, fail
+from daemon.jobspec.hcl.evaluate import POISON, Scope, evaluate, fail
 from daemon.jobspec.hcl.types import ANY, Type, infer, read_type
 from daemon.jobspec.source import Range, Source
 
@@ -81,12 +81,12 @@ def resolve_variables(
             values[variable.name] = variable.value
         elif variable.has_default:
             values[variable.name] = variable.default
-        elif not any(each.range is variable.set_at for each in found if each.range):
+        else:
             advice = f"give it a default, or a value with -var {variable.name}=..."
             found.append(
                 error(f'the variable "{variable.name}" has no value', variable.range, suggestion=advice)
             )
-            values[variable.name] = None
+            values[variable.name] = POISON
     for variable in declared.values():
         _validate(variable, values, folder, found)
     return values, found
@@ -105,6 +105,8 @@ def _declarations(body: n.RawBody, found: list[Diagnostic]) -> list[_Variable]:
                     result.append(made)
         except DiagnosticError as failure:
             found += failure.diagnostics
+            if len(block.labels) == 1:
+                result.append(_Variable(*block.labels[0], has_default=True, default=POISON))
     return result
 
 
@@ -143,7 +145,7 @@ def _converted(variable: _Variable, value: Any, place: Range, found: list[Diagno
         return variable.type.convert(value)
     except ConversionError as failure:
         found.append(error(f'the value of the variable "{variable.name}" does not fit: {failure}', place))
-        return value
+        return POISON
 
 
 def _set(variable: _Variable, value: Any, place: Range, found: list[Diagnostic]) -> None:
@@ -159,8 +161,8 @@ def _set_text(variable: _Variable, text: str, origin: str, found: list[Diagnosti
             value = evaluate(read_expression(source, 0, len(text)), Scope())
         except DiagnosticError as failure:
             found += failure.diagnostics
-            variable.set_at = failure.diagnostics[0].range
-            value = None
+            variable.value, variable.is_set, variable.set_at = POISON, True, place
+            return
     _set(variable, value, place, found)
 
 
@@ -175,6 +177,7 @@ def _read_file(
             entries = read_json_values(source)
         else:
             body = read_body(source)
+            found += body.found
             for block in body.blocks:
                 what = "a variable file only sets values; declare variables in the job file"
                 found.append(
@@ -199,7 +202,7 @@ def _read_file(
 def _validate(
     variable: _Variable, values: dict[str, Any], folder: str | None, found: list[Diagnostic]
 ) -> None:
-    if variable.name not in values:
+    if values.get(variable.name) is POISON:
         return
     scope = Scope({"var": values}, folder)
     for block in variable.validations:
@@ -245,6 +248,7 @@ def resolve_locals(body: n.RawBody, scope: Scope) -> tuple[dict[str, Any], list[
             except DiagnosticError as failure:
                 failures += failure.diagnostics
         if not done:
+            values.update(dict.fromkeys(waiting, POISON))
             return values, found + _circle(waiting, failures)
         for name in done:
             del waiting[name]

@@ -43,7 +43,7 @@ def check_group(job: Job, group: TaskGroup, report: Report) -> None:
 
 def _check_tasks(group: TaskGroup, report: Report) -> None:
     if not group.tasks:
-        report.error("", "a group needs at least one task", 'task "name" { driver = ... }')
+        report.error("task", "a group needs at least one task", 'task "name" { driver = ... }')
     elif all(task.lifecycle is not None for task in group.tasks):
         report.error("", "a group needs at least one task without a lifecycle block")
     leaders = [task for task in group.tasks if task.leader]

@@ -103,7 +103,3 @@ def check_update(update: UpdateStrategy, job_type: JobType, report: Report) -> N
             f" healthy_deadline ({format_duration(update.healthy_deadline_ns)})"
         )
         report.error("min_healthy_time", message)
-    if 0 < update.progress_deadline_ns <= update.healthy_deadline_ns:
-        most = format_duration(update.progress_deadline_ns)
-        message = f"healthy_deadline is less than the progress deadline of {most}"
-        report.error("healthy_deadline", message)

@@ -28,7 +28,7 @@ def build_job(fields: Fields, reader: Reader) -> Job:
         update=policies.update(job_type, fields.one("update")),
         meta=reader.text_map(fields, "meta"),
         task_groups=tuple(groups),
-        **{"name": fields.values.get("id", fields.label), **given},
+        **{"name": fields.label or fields.values.get("id", ""), **given},
     )
     return move_task_ports(job, fields, reader)
 

@@ -58,6 +58,7 @@ def _constraint(fields: Fields, reader: Reader) -> Constraint:
         reader.broken.add(fields.path)
     if short and "operator" not in values:
         operand = short[0]
+        reader.places.setdefault((*fields.path, "value"), reader.places[(*fields.path, operand)])
         if operand in _SUGAR:
             right = values[operand]
         elif operand == "distinct_hosts":

@@ -14,7 +14,7 @@ from typing import Any
 from daemon.jobspec.body import Attribute, Block, Body, Value, freeform
 from daemon.jobspec.diagnostics import Diagnostic, error, nearest, warning
 from daemon.jobspec.rules.problem import step
-from daemon.jobspec.schema.tables import BlockDef, Child, Key
+from daemon.jobspec.schema.tables import BlockDef, Child
 from daemon.jobspec.schema.values import convert
 from daemon.jobspec.source import Range
 from daemon.jobspec.support import JOB, Support
@@ -47,6 +47,20 @@ class Fields:
         """Values given for keys, under the keys' or other names."""
         wanted = {name: name for name in names} | renamed
         return {field_: self.values[key] for field_, key in wanted.items() if key in self.values}
+
+
+def _broken_names(body: Body) -> set[str]:
+    """Names of a free-form body that hold, somewhere inside, what could not be evaluated."""
+    return set(body.broken) | {block.type for block in body.blocks if _broken_names(block.body)}
+
+
+def bare_word(value: Value) -> str:
+    """The word, if a value is a word that lacks its quotes (`type = batch`): never a run-time reference."""
+    if not isinstance(value.data, str) or not value.data.startswith("${"):
+        return ""
+    word = value.data[2:-1]
+    plain = word.replace("-", "_").isidentifier() and not word.startswith("NOMAD_")
+    return word if plain and value.range.text == word else ""
 
 
 class Reader:
@@ -101,10 +115,16 @@ class Reader:
             self.report(f'"{name}" is given twice in this {definition.name}', attribute.name_range)
             return
         self.places[(*result.path, name)] = attribute.value.range
+        word = bare_word(attribute.value)
+        if word:
+            summary = f'there is no value named "{word}" here'
+            self.report(summary, attribute.value.range, f'text is written in quotes: {name} = "{word}"')
+            self.broken.add((*result.path, name))
+            return
         try:
             result.values[name] = convert(key.kind, attribute.value, api=self.api)
         except ValueError as failure:
-            self.report(f'"{name}": {failure}', attribute.value.range, self.quote_hint(key, attribute.value))
+            self.report(f'"{name}": {failure}', attribute.value.range)
             self.broken.add((*result.path, name))
             return
         if self.support.is_unsupported_value(definition.name, name, str(result.values[name])):
@@ -116,12 +136,6 @@ class Reader:
     def first(body: Body, name: str) -> Attribute | None:
         """The first attribute of a name."""
         return next((each for each in body.attributes if each.name == name), None)
-
-    @staticmethod
-    def quote_hint(key: Key, value: Value) -> str:
-        """Advice for a word that lacks quotes, where that may be the mistake."""
-        bare = isinstance(value.data, str) and value.data == "${" + value.range.text + "}"
-        return "text is written in quotes" if bare and key.kind == "string" else ""
 
     def stray_key(self, definition: BlockDef, attribute: Attribute) -> None:
         """An attribute that the table does not have."""
@@ -217,7 +231,7 @@ class Reader:
         for block in body.blocks:
             if block.type == child.name and self.labels_fit(child, block):
                 given.append(freeform(block.body))
-                self.broken |= {(*result.path, child.name, name) for name in block.body.broken}
+                self.broken |= {(*result.path, child.name, name) for name in _broken_names(block.body)}
                 for attribute in self.repeated(block.body):
                     self.report(
                         f'"{attribute.name}" is given twice in this {child.name}', attribute.name_range

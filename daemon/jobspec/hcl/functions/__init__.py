@@ -32,7 +32,8 @@ def call(node: n.Call, scope: Scope) -> Any:
         return _can(node, scope)
     if node.name == "convert":
         return _convert(node, scope)
-    load_all()
+    if node.name not in REGISTRY:
+        load_all()
     function = REGISTRY.get(node.name)
     if function is None:
         if node.name in REFUSED:

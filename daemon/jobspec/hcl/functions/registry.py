@@ -53,6 +53,5 @@ def function(
 
 def load_all() -> None:
     """Import every module of functions once."""
-    if not REGISTRY:
-        for module in _MODULES:
-            importlib.import_module(f"daemon.jobspec.hcl.functions.{module}")
+    for module in _MODULES:
+        importlib.import_module(f"daemon.jobspec.hcl.functions.{module}")

@@ -1,0 +1,10 @@
+job "a" {
+  type = batch
+  group "g" {
+    count = many
+    task "t" {
+      driver = docker
+      config { image = "x" }
+    }
+  }
+}

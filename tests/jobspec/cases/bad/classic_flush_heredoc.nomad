@@ -1,0 +1,5 @@
+job "a" {
+  "name" = <<-EOT
+    x
+  EOT
+}

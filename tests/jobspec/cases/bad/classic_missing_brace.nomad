@@ -1,0 +1,5 @@
+# test: hcl1
+job "a"
+  group "g" {
+    count = 1
+  }

@@ -1,0 +1,4 @@
+# test: hcl1
+job "a" {
+  true_count = 1
+}

@@ -1,0 +1,12 @@
+job "a" {
+  group "empty" {}
+  group "g" {
+    volume "v" {}
+    task "t" {
+      volume_mount {}
+      lifecycle {}
+      dispatch_payload {}
+      constraint {}
+    }
+  }
+}

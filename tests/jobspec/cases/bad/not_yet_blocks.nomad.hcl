@@ -1,0 +1,38 @@
+job "a" {
+  affinity {
+    attribute = "${node.class}"
+    value     = "x"
+  }
+  spread { attribute = "${node.datacenter}" }
+  vault { role = "x" }
+  migrate {}
+  multiregion {}
+  ui {}
+  group "g" {
+    scaling { max = 3 }
+    service { name = "x" }
+    disconnect {}
+    consul {}
+    stop_after_client_disconnect = "1m"
+    task "t" {
+      driver = "raw_exec"
+      config { command = "x" }
+      template {
+        data        = "x"
+        destination = "y"
+      }
+      artifact { source = "http://x" }
+      service {}
+      identity {}
+      action "x" { command = "y" }
+      csi_plugin {}
+      schedule {}
+      secret "s" {}
+      resources {
+        cores = 2
+        device "nvidia/gpu" {}
+        numa {}
+      }
+    }
+  }
+}

@@ -1,0 +1,10 @@
+job "a" {
+  group "g" {
+    task "t" {
+      driver = "raw_exec"
+      config { command = "x" }
+    }
+  }
+}
+job "b" {
+}

@@ -1,0 +1,5 @@
+job "a" {
+  meta {
+    t = "%{ if true }x"
+  }
+}

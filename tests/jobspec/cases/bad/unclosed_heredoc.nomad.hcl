@@ -1,0 +1,7 @@
+job "a" {
+  meta {
+    x = <<EOT
+text
+  EOT oops
+  }
+}

@@ -1,0 +1,3 @@
+job "a" {
+  meta { path = "C:\dir" }
+}

@@ -1,0 +1,11 @@
+job "brace"
+{
+  group "g"
+  {
+    task "t"
+    {
+      driver = "raw_exec"
+      config { command = "x" }
+    }
+  }
+}

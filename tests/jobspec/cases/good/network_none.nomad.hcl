@@ -1,0 +1,9 @@
+job "quiet" {
+  group "g" {
+    network { mode = "none" }
+    task "t" {
+      driver = "docker"
+      config { image = "busybox" }
+    }
+  }
+}

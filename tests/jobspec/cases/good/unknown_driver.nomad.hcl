@@ -1,0 +1,10 @@
+job "podman" {
+  group "g" {
+    task "t" {
+      driver = "podman"
+      config {
+        image = "docker.io/library/redis"
+      }
+    }
+  }
+}
