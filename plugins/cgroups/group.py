@@ -51,6 +51,7 @@ def create(layout: Layout) -> list[str]:
                 _write(path + "/cpuset.mems", _read(os.path.dirname(path) + "/cpuset.mems").strip() or "0")
     except OSError:
         remove(layout)
+        remove_parents(layout)
         raise
     for path, value in layout["settings"]:
         try:
@@ -175,10 +176,7 @@ def oom_kills(layout: Layout) -> int:
 
 
 def remove(layout: Layout) -> bool:
-    """Remove the groups, inner ones first, and a parent that is empty then.
-
-    False: something is still inside.
-    """
+    """Remove the groups, inner ones first. False: something is still inside."""
     clean = True
     for path in layout["dirs"]:
         for level, _, _ in os.walk(path, topdown=False):
@@ -188,9 +186,16 @@ def remove(layout: Layout) -> bool:
                 continue
             except OSError:
                 clean = False
+    return clean
+
+
+def remove_parents(layout: Layout) -> None:
+    """Remove the groups above, where they are empty.
+
+    Only while no task is being started: a runtime that has just made the parent would find it gone.
+    """
     for parent in layout["parents"]:
         try:
             os.rmdir(parent)
         except OSError:
-            continue  # other tasks of this node are in it
-    return clean
+            continue  # other tasks of this node are in it, or it is gone

@@ -135,13 +135,12 @@ class SupervisorClient:
 
     async def _wait_on_wire(self, task_id: str) -> TaskInfo:
         while True:
-            await self._keeper.ready.wait()
-            assert self._keeper.link is not None
+            link = await self._keeper.current()
             try:
-                _, future = self._keeper.link.request("wait", id=task_id)
+                _, future = link.request("wait", id=task_id)
                 return msgspec.convert(await future, TaskInfo)
             except LinkLost:
-                self._keeper.ready.clear()
+                continue
             except Failure as failure:
                 raise error_of(failure) from None
 
@@ -191,9 +190,7 @@ class SupervisorClient:
 
     async def _run(self, task_id: str, spec: CommandSpec, fds: tuple[int, int, int]) -> ExitResult:
         try:
-            await asyncio.wait_for(self._keeper.ready.wait(), REQUEST_S)
-            link = self._keeper.link
-            assert link is not None
+            link = await asyncio.wait_for(self._keeper.current(), REQUEST_S)
             number, future = link.request("run", list(fds), id=task_id, spec=msgspec.to_builtins(spec))
         except TimeoutError:
             raise SupervisorUnavailable(f"no command can run in task {task_id!r}: {self.problem}") from None

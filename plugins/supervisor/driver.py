@@ -66,8 +66,7 @@ class SupervisedDriver(Driver):
     async def stop(self, task_id: str, signal: str, timeout_s: float) -> None:
         """Signal, wait, kill all."""
         number = signal_number(signal or "SIGTERM")
-        if task_id in self.tasks:
-            await self.supervisor.stop(task_id, number, timeout_s)
+        await self.supervisor.stop(task_id, number, timeout_s)
 
     async def destroy(self, task_id: str) -> None:
         """Kill and forget the task."""

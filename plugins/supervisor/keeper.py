@@ -70,7 +70,14 @@ class Keeper:
         """Connect for the first time and go on keeping the link. Raises: SupervisorUnavailable."""
         ensure_subreaper()
         try:
-            await self._connect()
+            for attempt in range(3):
+                try:
+                    await self._connect()
+                    break
+                except (LinkLost, Failure) as error:
+                    # it was just ending, or being upgraded
+                    if attempt == 2:
+                        raise self._unavailable("hung up", CONNECT_S, str(error)) from error
         except BaseException:
             self._release()
             raise
@@ -110,6 +117,13 @@ class Keeper:
         reports = list(self._reaper.collected.values())
         hello = await self.ask(link, "hello", CONNECT_S, version=protocol.VERSION, exited=reports)
         self.pid = int(hello["pid"])
+        if int(hello["version"]) < protocol.VERSION:
+            self.logger.info(
+                "the supervisor (pid %d) is older than this agent; upgrading it in place", self.pid
+            )
+            await self.ask(link, "upgrade", CONNECT_S)
+            await asyncio.wait_for(link.closed.wait(), CONNECT_S)
+            raise LinkLost("the supervisor is being upgraded")
         for item in reports:
             self._reaper.collected.pop(item["id"], None)
         tasks = await list_tasks(lambda after: self.ask(link, "list", CONNECT_S, after=after))
@@ -213,16 +227,24 @@ class Keeper:
         while True:
             left_s = deadline_s - time.monotonic()
             try:
-                await asyncio.wait_for(self.ready.wait(), max(0.0, left_s))
+                link = await asyncio.wait_for(self.current(), max(0.0, left_s))
             except TimeoutError:
                 raise self._unavailable(f"could not be reached for {op!r}", seconds, self.problem) from None
-            assert self.link is not None
             try:
-                return await self.ask(self.link, op, max(0.1, deadline_s - time.monotonic()), **fields)
+                return await self.ask(link, op, max(0.1, deadline_s - time.monotonic()), **fields)
             except LinkLost:
-                self.ready.clear()
+                continue
             except Failure as failure:
                 raise error_of(failure) from None
+
+    async def current(self) -> Link:
+        """Wait for a link that is open; the caller sets the deadline."""
+        while True:
+            await self.ready.wait()
+            if self.link is not None and not self.link.closed.is_set():
+                return self.link
+            # it has just broken; whoever makes the next one sets this again
+            self.ready.clear()
 
     async def here(self, work: Coroutine[Any, Any, T]) -> T:
         """Run a coroutine on the client's own loop, wherever the caller is."""

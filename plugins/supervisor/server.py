@@ -18,6 +18,7 @@ import signal
 import socket
 import time
 
+from plugins.cgroups import group
 from plugins.supervisor import protocol
 from plugins.supervisor.adopt import adopt, report, settle_lost
 from plugins.supervisor.connection import Connection
@@ -269,8 +270,14 @@ class Supervisor:
 
     def _forget(self, task: Task) -> None:
         task.dispose()
-        self.tasks.pop(task.id, None)
+        self._drop(task)
         self._answer(task, ("wait", "destroy"), lambda waiter: {"n": waiter, "ok": task.info()})
+
+    def _drop(self, task: Task) -> None:
+        """A task is no more; with the last one go the groups above."""
+        self.tasks.pop(task.id, None)
+        if not self.tasks and task.layout is not None:
+            group.remove_parents(task.layout)
 
     def _run(self, connection: Connection, message: Message, fds: list[int]) -> Message | None:
         task, spec, number = self._task(message), dict(message["spec"]), message["n"]
@@ -338,11 +345,13 @@ class Supervisor:
 
     def _on_change(self, task: Task, what: str) -> None:
         if what == "started":
+            if any(waiter[0] == "destroy" for waiter in self._waiting.get(task.id, ())):
+                task.kill()
             self._answer(
                 task, ("start",), lambda number: {"n": number, "ok": {**task.info(), "existing": False}}
             )
         elif what == "failed":
-            self.tasks.pop(task.id, None)
+            self._drop(task)
             error = task.error or StartError("internal", "failed")
             reply = {"error": error.kind, "message": str(error), "details": error.details}
             self._answer(task, ("start", "wait"), lambda number: {"n": number, **reply})

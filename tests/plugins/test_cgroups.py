@@ -127,6 +127,7 @@ def test_v2_says_what_it_could_not_set(tmp_path):
     problems = group.create(layout)
     assert len(problems) == 1 and "memory.max" in problems[0] and "No such file" in problems[0]
     assert group.remove(layout) is True
+    group.remove_parents(layout)
     assert not (root / "encamp-x").exists() and root.exists()
 
 
@@ -202,4 +203,5 @@ def test_on_this_machine():
             child.kill()
             child.wait()
         assert group.remove(layout) is True
+        group.remove_parents(layout)
     assert not any(os.path.exists(path) for path in layout["parents"])

@@ -474,3 +474,53 @@ async def test_errors_reach_the_caller(tmp_path):
             await client._keeper.call("dance")
         with pytest.raises(DriverError, match="bad-request"):
             await client._keeper.call("start", spec={})
+
+
+async def test_destroy_while_it_starts(tmp_path):
+    """A start that nobody waits for any more can be taken back at any moment."""
+    async with supervised(tmp_path) as client:
+        for turn in range(10):
+            starting = asyncio.ensure_future(client.start(spec_of(tmp_path, "w", "sleep 1000")))
+            for _ in range(turn):
+                await asyncio.sleep(0)
+            starting.cancel()
+            await asyncio.gather(starting, return_exceptions=True)
+            await asyncio.wait_for(client.destroy("w"), 10)
+            assert await client.list() == []
+        assert processes_of(tmp_path) == [client.pid]
+
+
+async def test_leaves_when_it_is_not_needed(tmp_path):
+    """Without tasks and clients the process ends; SIGTERM ends it only while no task runs."""
+    code = (
+        "import sys; from plugins.supervisor import server, __main__ as m; server.IDLE_S = 0.3;"
+        "sys.exit(m.main(['supervisor', '--dir', sys.argv[1]]))"
+    )
+    env = {**os.environ, "PYTHONPATH": os.path.dirname(os.path.dirname(os.path.dirname(launch.__file__)))}
+    process = await asyncio.create_subprocess_exec(sys.executable, "-c", code, str(tmp_path / "sup"), env=env)
+    await eventually(lambda: (tmp_path / "sup/supervisor.sock").exists(), "it listens")
+    client = await SupervisorClient.ensure(tmp_path / "sup")
+    assert client.pid == process.pid
+    await client.start(spec_of(tmp_path, "w", "sleep 1000"))
+    await client.close()
+    os.kill(process.pid, signal.SIGTERM)
+    await asyncio.sleep(0.8)
+    assert process.returncode is None, "a task runs"
+    client = await SupervisorClient.ensure(tmp_path / "sup")
+    assert client.pid == process.pid
+    await client.destroy("w")
+    await client.close()
+    assert await asyncio.wait_for(process.wait(), 10) == 0
+
+
+async def test_an_older_supervisor_is_upgraded(tmp_path, monkeypatch):
+    """The agent speaks a newer protocol: the supervisor replaces itself, and its tasks do not notice."""
+    async with supervised(tmp_path) as client:
+        info = await client.start(spec_of(tmp_path, "w", "sleep 1000"))
+        monkeypatch.setattr(protocol, "VERSION", protocol.VERSION + 1)
+        # the code on disk is still the old one, so it stays too old; but it has replaced itself, keeping its pid
+        with pytest.raises(DriverError, match="upgraded"):
+            await SupervisorClient.ensure(tmp_path / "sup")
+        monkeypatch.undo()
+        assert (await client.recover("w")).pid == info.pid
+        assert "replacing the program" in (tmp_path / "sup/supervisor.log").read_text()
