@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from daemon.jobspec.diff import diff_jobs
+from daemon.jobspec.diff import annotate, diff_jobs
 from daemon.jobspec.rules.problem import Problem
 from daemon.jobspec.validate import validate_job
 from daemon.model.alloc import DesiredTransition
@@ -118,10 +118,10 @@ class JobEndpoints:
         job = self._admit(request.job, request.namespace)
         state = self._context.state
         before = state.job(job.namespace, job.id)
+        attempt, explanations = await self._dry_runner.run(job)
         diff: dict[str, Any] | None = None
         if request.diff:
-            diff = msgspec.to_builtins(diff_jobs(before, job))
-        attempt, explanations = await self._dry_runner.run(job)
+            diff = msgspec.to_builtins(annotate(diff_jobs(before, job), attempt.plan.annotations))
         return m.JobPlanResponse(
             index=state.index,
             diff=diff,
