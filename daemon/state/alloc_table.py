@@ -37,6 +37,7 @@ from daemon.state.table import ID_SHARDS, Table, id_shard, number_shard, prefix_
 from daemon.state.task_packing import unpack_states
 
 JobKey = tuple[str, str]
+_KNOWN_MAX = 16_384
 
 
 class JobAllocs:
@@ -80,8 +81,8 @@ class AllocTable:
         self._eval_rows: dict[str, dict[str, None]] = {}
         self._node_rows: dict[str, dict[str, None]] = {}
         self._dead_slots = 0
-        #: the allocation located last: whoever changes one has just read it.
-        self._last = ("", NO_SLOT)
+        #: slots found ahead of a command that touches many, or read last; each is checked when it is used.
+        self._known: dict[str, int] = {}
 
     # reading -------------------------------------------------------------------------------------------
 
@@ -169,6 +170,17 @@ class AllocTable:
                     if alloc_id.startswith(prefix):
                         found.add(alloc_id)
         return sorted(found)
+
+    def expect(self, ids: list[str]) -> None:
+        """Many allocations are about to be read or changed: find them all at once."""
+        texts = [text for text in ids if len(text) == 36]
+        try:
+            raw = bytes.fromhex("".join(text[:8] + text[9:13] + text[14:18] for text in texts))
+        except ValueError:
+            return
+        if len(raw) == 8 * len(texts):
+            slots = self._by_id.find_many(np.frombuffer(raw, dtype=">u8").astype(np.uint64)).tolist()
+            self._known = {text: slot for text, slot in zip(texts, slots, strict=True) if slot != NO_SLOT}
 
     # writing -------------------------------------------------------------------------------------------
 
@@ -277,24 +289,28 @@ class AllocTable:
 
     def _locate(self, alloc_id: str) -> int:
         """Slot of an allocation that a block holds, or NO_SLOT."""
+        known = self._known.get(alloc_id)
+        if known is not None and self._is_at(known, alloc_id):
+            return known
         if len(alloc_id) != 36:
             return NO_SLOT
         try:
             prefix = int(alloc_id[:8] + alloc_id[9:13] + alloc_id[14:18], 16)
         except ValueError:
             return NO_SLOT
-        last_id, last_slot = self._last
-        for slot in (last_slot,) if last_id == alloc_id else self._by_id.find(prefix):
-            entry = self.blocks.get(slot >> ROW_BITS)
-            row = slot & ROW_MASK
-            if (
-                entry is not None
-                and entry.facts.alloc_id(row) == alloc_id
-                and entry.state_of(row) != COLLECTED
-            ):
-                self._last = (alloc_id, slot)
+        for slot in self._by_id.find(prefix):
+            if self._is_at(slot, alloc_id):
+                if len(self._known) >= _KNOWN_MAX:
+                    self._known = {}
+                self._known[alloc_id] = slot
                 return slot
         return NO_SLOT
+
+    def _is_at(self, slot: int, alloc_id: str) -> bool:
+        entry, row = self.blocks.get(slot >> ROW_BITS), slot & ROW_MASK
+        return (
+            entry is not None and entry.facts.alloc_id(row) == alloc_id and entry.state_of(row) != COLLECTED
+        )
 
     def _mark(self, slot: int, mark: int) -> None:
         entry = self.blocks.get(slot >> ROW_BITS)

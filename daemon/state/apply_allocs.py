@@ -27,6 +27,8 @@ def apply_client_update(draft: Draft, command: AllocClientUpdate) -> None:
         for update in command.updates:
             draft.drop(update.alloc_id, f"{reason}; it must register or come back first")
         return
+    if len(command.updates) > 1:
+        draft.tables.allocs.expect([update.alloc_id for update in command.updates])
     taken = not command.updates
     for update in command.updates:
         before = draft.tables.allocs.get(update.alloc_id)

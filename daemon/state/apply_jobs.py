@@ -78,7 +78,9 @@ def apply_deregister(draft: Draft, command: JobDeregister) -> None:
 
 def purge_job(draft: Draft, job: Job) -> None:
     """Remove a job, its versions and allocations; its open evaluations end."""
-    for alloc in list(draft.tables.allocs.by_job(job.key)):
+    allocs = list(draft.tables.allocs.by_job(job.key))
+    draft.tables.allocs.expect([alloc.id for alloc in allocs])
+    for alloc in allocs:
         draft.remove_alloc(alloc)
     for evaluation in draft.tables.evals_of_job(job.key):
         if not evaluation.terminal:

@@ -73,6 +73,8 @@ def apply_plan(draft: Draft, command: PlanApply) -> None:
             _place_block(run, block)
     for alloc in command.allocs:
         _place_alloc(run, alloc, moved)
+    if len(command.stops) > 1:
+        draft.tables.allocs.expect([stop.alloc_id for stop in command.stops])
     for stop in command.stops:
         _stop(run, stop)
     for update in command.in_place:

@@ -63,6 +63,17 @@ class Runs:
                 found.extend(slots[at : int(keys.searchsorted(wanted, "right"))].tolist())
         return found
 
+    def find_many(self, wanted: Column) -> Column:
+        """One slot for each key, -1 where there is none; for keys that are nearly always unique."""
+        if self._pending:
+            self._settle()
+        found: Column = np.full(len(wanted), -1, dtype=np.int64)
+        for keys, slots in self._runs:
+            at = np.minimum(keys.searchsorted(wanted), len(keys) - 1)
+            hit = keys[at] == wanted
+            found[hit] = slots[at[hit]]
+        return found
+
     def between(self, low: int, high: int) -> list[int]:
         """Slots of all keys from low to high, both included."""
         if self._pending:

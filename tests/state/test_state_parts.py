@@ -87,6 +87,19 @@ def test_runs_merge_large_batches():
     assert len(runs._runs) < 12
 
 
+def test_ids_that_begin_alike_are_told_apart():
+    world = World()
+    on, of = world.node(1), world.job()
+    ids = [f"01234567-89ab-cdef-0000-00000000000{n}" for n in range(6)]
+    raw = b"".join(bytes.fromhex(text.replace("-", "")) for text in ids)
+    placed = msgspec.structs.replace(block(list(range(6)), [on], of), ids=raw)
+    world.apply(plan(of, blocks=(placed,)))
+    assert [world.state.alloc(text).index for text in ids] == list(range(6))
+    world.apply(plan(of, stops=tuple(stop(text, on) for text in ids[1:4])))
+    assert [world.state.alloc(text).server_terminal for text in ids] == [False, *[True] * 3, False, False]
+    assert world.state.resolve_prefix("allocs", ids[0][:20]) == ids
+
+
 def entry(**changes):
     raw = msgspec.msgpack.decode(encode(Envelope(command=JobRegister(time_ns=1, job=job()))))
     raw.update(changes)
