@@ -35,13 +35,14 @@ def block_of(
 ) -> AllocBlock:
     """Place one allocation on each of `rows` (they may repeat) and write them as columns."""
     fleet, working = placer.fleet, placer.working
-    chosen = np.array(rows, dtype=np.int64)
+    distinct, positions, counts = np.unique(
+        np.array(rows, dtype=np.int64), return_inverse=True, return_counts=True
+    )
     if ranker.ports:
         ports = _place_with_ports(placer, group, rows, ranker)
     else:
-        working.place_many(chosen, group.name, ranker.ask)
+        working.place_many(distinct, counts, group.name, ranker.ask)
         ports = []
-    distinct, positions = np.unique(chosen, return_inverse=True)
     nodes = distinct.tolist()
     resources = group_resources(group)
     return AllocBlock(

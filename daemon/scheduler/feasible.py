@@ -8,18 +8,18 @@ Source: spec/scheduler.md 4.1-4.4.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
-from functools import reduce
-from typing import Any
+from functools import partial, reduce
+from typing import Any, TypeVar
 
 import numpy as np
 
 from daemon.model.job import Job, TaskGroup
 from daemon.model.policies import Constraint
 from daemon.scheduler.operators import DISTINCT
-from daemon.scheduler.targets import constraint_mask, escapes
+from daemon.scheduler.targets import constraint_mask, escapes, remember
 from daemon.state.columns import Column, Mask
 from daemon.state.deltas import DRIVER_DETECTED, DRIVER_HEALTHY, VOLUME_READ_ONLY
 from daemon.state.fleet import Fleet
@@ -46,8 +46,27 @@ def conjunction(fleet: Fleet, checks: Sequence[Check]) -> Mask:
     return every
 
 
+T = TypeVar("T")
+
+
+def cached(fleet: Fleet, key: Hashable, make: Callable[[], T]) -> T:
+    """What `make` derives from everything but usage, kept until a node changes."""
+    kept = fleet.cache.get(key)
+    if kept is not None and kept[0] == fleet.shape_version:
+        found: T = kept[1]
+        return found
+    made = make()
+    remember(fleet, key, (fleet.shape_version, made))
+    return made
+
+
 def location_checks(job: Job, fleet: Fleet) -> list[Check]:
     """Pool, datacenters, and taking new work at all."""
+    key = ("location", job.node_pool, job.datacenters)
+    return cached(fleet, key, lambda: _location_checks(job, fleet))
+
+
+def _location_checks(job: Job, fleet: Fleet) -> list[Check]:
     if job.node_pool == ALL_POOL:
         in_pool = fleet.alive
     else:
@@ -66,7 +85,7 @@ def feasibility_checks(job: Job, group: TaskGroup, fleet: Fleet) -> list[Check]:
     checks = [_constraint(fleet, constraint) for constraint in _plain(job.constraints)]
     drivers = dict.fromkeys(task.driver for task in group.tasks)
     for driver in drivers:
-        checks.extend(_driver(fleet, driver))
+        checks.extend(cached(fleet, ("driver", driver), partial(_driver, fleet, driver)))
     of_tasks = (constraint for task in group.tasks for constraint in task.constraints)
     seen = {check.subject for check in checks if check.kind == "constraint"}
     for constraint in (*_plain(group.constraints), *_plain(tuple(of_tasks))):

@@ -25,11 +25,15 @@ class NameIndex:
 
     def take(self, many: int) -> list[int]:
         """`many` numbers, lowest first."""
-        taken: list[int] = []
+        if not self._used and not self._next:
+            taken = list(range(min(many, self.count)))
+            self._used.update(taken)
+            self._next = len(taken)
+            return [*taken, *range(many - len(taken))]
+        taken = []
         while len(taken) < many and self._next < self.count:
             if self._next not in self._used:
                 self._used.add(self._next)
                 taken.append(self._next)
             self._next += 1
-        taken.extend(range(many - len(taken)))
-        return taken
+        return [*taken, *range(many - len(taken))]

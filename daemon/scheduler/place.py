@@ -11,6 +11,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+import numpy as np
+from numpy.typing import NDArray
+
 from daemon.model.alloc import Allocation, AllocBlock
 from daemon.model.job import Job, TaskGroup
 from daemon.model.metrics import AllocMetric
@@ -20,7 +23,7 @@ from daemon.scheduler.blocks import block_of, row_of
 from daemon.scheduler.decision import GroupDecision, Replace
 from daemon.scheduler.distinct import distinct_rules
 from daemon.scheduler.feasible import Check, conjunction, feasibility_checks, location_checks
-from daemon.scheduler.ids import Ids
+from daemon.scheduler.ids import Ids, mixed_rows
 from daemon.scheduler.nearest import Shortfall
 from daemon.scheduler.ports import choose_ports, port_ask
 from daemon.scheduler.ranker import Ranker
@@ -56,7 +59,7 @@ class Placer:
         self.ids = ids
         self.working = Working(fleet, input_.allocs)
         self.location = location_checks(job, fleet)
-        self.ties: Ints = tie_numbers(ids.shuffle_keys(fleet.length))
+        self.ties: Ints = tie_numbers(ids.shuffle_keys(rows_mixed(fleet)))
         self._checks: dict[str, list[Check]] = {}
 
     def feasibility(self, group: TaskGroup) -> list[Check]:
@@ -175,12 +178,20 @@ class Placer:
         if rows:
             block = block_of(self, group, rows, indexes, ranker, metric)
             placed.blocks.append(block)
-            ranker.refresh()
         placed.failed += len(indexes) - len(rows)
+
+
+def rows_mixed(fleet: Fleet) -> NDArray[np.uint64]:
+    """The fleet's half of the tie-breaking hash, kept with it."""
+    kept: NDArray[np.uint64] | None = fleet.cache.get("mixed rows")
+    if kept is None or len(kept) != fleet.length:
+        kept = fleet.cache["mixed rows"] = mixed_rows(fleet.length)
+    return kept
 
 
 def explained(view: GroupView, coalesced: int) -> AllocMetric:
     """Metric of a failure, with the nearest miss and what would help."""
+    view.ranker.refresh()
     shortfall = Shortfall(view)
     return build_metric(
         view,

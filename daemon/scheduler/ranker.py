@@ -59,7 +59,6 @@ class Ranker:
         self._one_a_row = bool(ports.exclusive) or any(not isinstance(r, DistinctProperty) for r in distinct)
         self._numbers = self._numbers_per_alloc()
         self.left = np.zeros(len(mask), dtype=np.int64)
-        self.scores = np.zeros(len(mask), dtype=np.float64)
         self.keys: Ints = np.full(len(mask), CLOSED, dtype=np.int64)
         self.refresh()
 
@@ -73,28 +72,41 @@ class Ranker:
 
     def refresh(self) -> None:
         """Compute everything anew."""
-        working, capacity = self.working, self.working.fleet.capacity
-        left = np.where(self.mask, _MANY, 0)
-        free = capacity - working.used
-        for i, amount in enumerate(self.ask):
-            room = free[i] // amount if amount > 0 else np.where(free[i] >= 0, _MANY, 0)
-            np.minimum(left, room, out=left)
-        if self.ports.dynamic:
-            np.minimum(left, working.free_dynamic // self._numbers, out=left)
+        working, capacity, mask = self.working, self.working.fleet.capacity, self.mask
+        rows = np.flatnonzero(mask)
+        if 2 * len(rows) > len(mask):
+            # gathering most of the columns costs more than computing all of them.
+            left, keys = self._columns(working.used, capacity, slice(None))
+            self.left, self.keys = np.where(mask, left, 0), np.where(mask, keys, CLOSED)
+        else:
+            self.left = np.zeros(len(mask), dtype=np.int64)
+            self.keys = np.full(len(mask), CLOSED, dtype=np.int64)
+            some = working.used.take(rows, axis=1), capacity.take(rows, axis=1)
+            self.left[rows], self.keys[rows] = self._columns(*some, rows)
         for port in self.ports.exclusive:
-            left[working.rows_with_port(port.value)] = 0
+            self._close(working.rows_with_port(port.value))
         for rule in self.distinct:
-            left[~rule.open_rows(working)] = 0
-        if self._one_a_row:
-            np.minimum(left, 1, out=left)
-        self.left = np.maximum(left, 0)
-        rows = np.flatnonzero(self.left)
-        after = working.used[:2, rows] + np.array(self.ask[:2], dtype=np.int64)[:, None]
-        pack = binpack_rows(after, capacity[:2, rows])
-        scores = final_rows(pack, self.present[rows], self.desired)
-        self.keys = np.full(len(self.mask), CLOSED, dtype=np.int64)
-        self.keys[rows] = key_rows(scores, self.ties[rows])
-        self.scores[rows] = scores
+            self._close(np.flatnonzero(~rule.open_rows(working)))
+
+    def _close(self, rows: Ints | list[int]) -> None:
+        self.left[rows] = 0
+        self.keys[rows] = CLOSED
+
+    def _columns(self, used: Ints, capacity: Ints, rows: Ints | slice) -> tuple[Ints, Ints]:
+        """Room and key of the rows whose columns are given."""
+        working = self.working
+        left: Ints = np.full(used.shape[1], 1 if self._one_a_row else _MANY, dtype=np.int64)
+        for i, amount in enumerate(self.ask):
+            free = capacity[i] - used[i]
+            np.minimum(left, free // amount if amount > 0 else np.where(free >= 0, _MANY, 0), out=left)
+        if self.ports.dynamic:
+            np.minimum(left, working.free_dynamic[rows] // self._numbers[rows], out=left)
+        np.maximum(left, 0, out=left)
+        after = used[:2] + np.array(self.ask[:2], dtype=np.int64)[:, None]
+        scores = final_rows(binpack_rows(after, capacity), self.present[rows], self.desired)
+        keys = key_rows(scores, self.ties[rows])
+        keys[left == 0] = CLOSED
+        return left, keys
 
     def changed(self, row: int) -> None:
         """The plan placed or stopped something on the row."""
@@ -177,19 +189,20 @@ class Ranker:
         picks: list[int] = []
         while heap and len(picks) < count:
             row = heap[0] & ROW_MASK
-            if closing.rules and not closing.open(row):
-                heapq.heappop(heap)
-                continue
+            if closing.rules:
+                if not closing.open(row):
+                    heapq.heappop(heap)
+                    continue
+                closing.add(row)
             picks.append(row)
-            closing.add(row)
             i = place[row]
-            cpu[i] += ask_cpu
-            memory[i] += ask_memory
-            present[i] += 1
             left[i] -= 1
             if left[i] <= 0:
                 heapq.heappop(heap)
                 continue
+            cpu[i] += ask_cpu
+            memory[i] += ask_memory
+            present[i] += 1
             pack = binpack(
                 1.0 - (cpu[i] + ask_cpu) / whole_cpu[i] if whole_cpu[i] > 0 else 0.0,
                 1.0 - (memory[i] + ask_memory) / whole_memory[i] if whole_memory[i] > 0 else 0.0,

@@ -14,7 +14,7 @@ import numpy as np
 
 from daemon.model.job import Job
 from daemon.model.metrics import AllocMetric, NearestMiss, NodeScore
-from daemon.scheduler.feasible import Check
+from daemon.scheduler.feasible import Check, cached
 from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.working import Working
 from daemon.state.columns import Column, Mask
@@ -82,6 +82,38 @@ def _merge(into: dict[str, int], more: dict[str, int]) -> None:
         into[word] = into.get(word, 0) + count
 
 
+@dataclass(frozen=True)
+class _Located:
+    """Counts by place and readiness, before anything that a group asks."""
+
+    remaining: Mask
+    registered: int
+    in_pool: int
+    located: int
+    evaluated: int
+    not_ready: dict[str, int]
+    available: dict[str, int]
+
+
+def _located(view: GroupView) -> _Located:
+    fleet = view.fleet
+    pool, datacenter, state = (check.mask for check in view.location)
+    alive = fleet.alive if view.only is None else fleet.alive & view.only
+    in_pool = alive & pool
+    located = in_pool & datacenter
+    remaining = located & state
+    states = np.bincount(fleet.state[located & ~state], minlength=len(STATE_WORDS)).tolist()
+    return _Located(
+        remaining=remaining,
+        registered=int(np.count_nonzero(fleet.alive)),
+        in_pool=int(np.count_nonzero(in_pool)),
+        located=int(np.count_nonzero(located)),
+        evaluated=int(np.count_nonzero(remaining)),
+        not_ready={STATE_WORDS[i]: count for i, count in enumerate(states) if count},
+        available=_tally(fleet.datacenter, in_pool & state),
+    )
+
+
 def build_metric(
     view: GroupView,
     *,
@@ -92,13 +124,12 @@ def build_metric(
 ) -> AllocMetric:
     """Count everything as the plan stands now."""
     fleet = view.fleet
-    pool, datacenter, state = (check.mask for check in view.location)
-    alive = fleet.alive if view.only is None else fleet.alive & view.only
-    in_pool = alive & pool
-    located = in_pool & datacenter
-    remaining = located & state
-    evaluated = int(np.count_nonzero(remaining))
-    waiting = located & ~state
+    if view.only is None:
+        key = ("located", view.job.node_pool, view.job.datacenters)
+        located = cached(fleet, key, lambda: _located(view))
+    else:
+        located = _located(view)
+    remaining = located.remaining
     classes: dict[str, int] = {}
     filtered: dict[str, int] = {}
     for check in (*view.feasibility, *distinct_checks(view.ranker, view.ranker.working)):
@@ -119,15 +150,14 @@ def build_metric(
                 exhausted[check.reason] = exhausted.get(check.reason, 0) + count
                 _merge(exhausted_classes, _tally(fleet.node_class, removed))
                 full = full & check.mask
-    states = np.bincount(fleet.state[waiting], minlength=len(STATE_WORDS)).tolist()
     return AllocMetric(
-        nodes_registered=int(np.count_nonzero(fleet.alive)),
-        nodes_in_datacenters=int(np.count_nonzero(located)),
-        nodes_not_ready={STATE_WORDS[i]: count for i, count in enumerate(states) if count},
-        nodes_evaluated=evaluated,
+        nodes_registered=located.registered,
+        nodes_in_datacenters=located.located,
+        nodes_not_ready=located.not_ready,
+        nodes_evaluated=located.evaluated,
         nodes_filtered=sum(filtered.values()),
-        nodes_in_pool=int(np.count_nonzero(in_pool)),
-        nodes_available=_tally(fleet.datacenter, in_pool & state),
+        nodes_in_pool=located.in_pool,
+        nodes_available=located.available,
         class_filtered=classes,
         constraint_filtered=filtered,
         nodes_exhausted=sum(exhausted.values()),

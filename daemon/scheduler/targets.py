@@ -8,6 +8,8 @@ Source: spec/scheduler.md 4.2, 4.3; architecture.md "Fleet".
 
 from __future__ import annotations
 
+from collections.abc import Hashable
+
 import numpy as np
 
 from daemon.model.policies import Constraint
@@ -62,10 +64,15 @@ def constraint_mask(fleet: Fleet, constraint: Constraint) -> Mask:
         return mask
     mask = _evaluate(fleet, constraint, left, right)
     mask.flags.writeable = False
-    if len(fleet.cache) >= _CACHED:
-        del fleet.cache[next(iter(fleet.cache))]
-    fleet.cache[key] = (stamp, mask)
+    remember(fleet, key, (stamp, mask))
     return mask
+
+
+def remember(fleet: Fleet, key: Hashable, value: object) -> None:
+    """Keep something in the fleet's cache, which forgets the oldest."""
+    if len(fleet.cache) >= _CACHED and key not in fleet.cache:
+        del fleet.cache[next(iter(fleet.cache))]
+    fleet.cache[key] = value
 
 
 def _evaluate(fleet: Fleet, constraint: Constraint, left: Column | None, right: Column | None) -> Mask:

@@ -89,12 +89,11 @@ class Working:
             self._taken.setdefault(row, set()).update(taken)
             self._recount(row, taken)
 
-    def place_many(self, rows: Ints, group: str, usage: tuple[int, int, int, int]) -> None:
-        """The plan places one allocation on each row listed (rows may repeat), without ports."""
-        counts = np.bincount(rows, minlength=self.fleet.length)
-        self.used += np.array(usage, dtype=np.int64)[:, None] * counts[None, :]
-        self.counts(self.present, group)[:] += counts
-        self.counts(self.live, group)[:] += counts
+    def place_many(self, rows: Ints, counts: Ints, group: str, usage: tuple[int, int, int, int]) -> None:
+        """The plan places `counts` allocations on these distinct rows, without ports."""
+        self.used[:, rows] += np.array(usage, dtype=np.int64)[:, None] * counts[None, :]
+        self.counts(self.present, group)[rows] += counts
+        self.counts(self.live, group)[rows] += counts
 
     def port_taken(self, row: int, port: int) -> bool:
         """True when the port is not to be had for this plan."""

@@ -40,33 +40,34 @@ def block_ports(block: AllocBlock) -> list[Ints]:
 
 def reservation_of(plan: Plan, row_of: dict[str, int]) -> Reservation:
     """What the plan's placements add. Nodes that the fleet does not know are left out."""
-    sums: dict[int, list[int]] = {}
+    row_parts: list[Ints] = []
+    amount_parts: list[Ints] = []
     ports: list[tuple[int, int]] = []
     for block in plan.blocks:
-        usage = amounts(usage_of(block.allocated_resources))
+        usage = np.array(amounts(usage_of(block.allocated_resources)), dtype=np.int64)
         rows = block_rows(block, row_of)
         positions = block_positions(block)
-        counts = np.bincount(positions, minlength=len(rows)).tolist()
-        for row, count in zip(rows.tolist(), counts, strict=True):
-            if row >= 0:
-                held = sums.setdefault(row, [0, 0, 0, 0])
-                for i in range(4):
-                    held[i] += usage[i] * count
+        counts = np.bincount(positions, minlength=len(rows))
+        known = rows >= 0
+        row_parts.append(rows[known])
+        amount_parts.append(usage[:, None] * counts[known])
         for values in block_ports(block):
             pairs = zip(rows[positions].tolist(), values.tolist(), strict=True)
             ports.extend(pair for pair in pairs if pair[0] >= 0)
-    for alloc in plan.allocs:
-        row = row_of.get(alloc.node_id, -1)
-        if row >= 0:
-            usage = amounts(usage_of(alloc.allocated_resources))
-            held = sums.setdefault(row, [0, 0, 0, 0])
-            for i in range(4):
-                held[i] += usage[i]
-            ports.extend((row, port) for port in ports_of(alloc))
-    order = sorted(sums)
+    singles = [alloc for alloc in plan.allocs if alloc.node_id in row_of]
+    for alloc in singles:
+        ports.extend((row_of[alloc.node_id], port) for port in ports_of(alloc))
+    row_parts.append(np.array([row_of[alloc.node_id] for alloc in singles], dtype=np.int64))
+    single_amounts = [amounts(usage_of(alloc.allocated_resources)) for alloc in singles]
+    amount_parts.append(np.array(single_amounts, dtype=np.int64).reshape(len(singles), 4).T)
+    distinct, inverse = np.unique(np.concatenate(row_parts), return_inverse=True)
+    added = np.concatenate(amount_parts, axis=1)
+    sums = np.zeros((4, len(distinct)), dtype=np.int64)
+    for i in range(4):
+        np.add.at(sums[i], inverse, added[i])
     return Reservation(
-        rows=np.array(order, dtype=np.int64),
-        amounts=np.array([sums[row] for row in order], dtype=np.int64).reshape(len(order), 4).T,
+        rows=distinct,
+        amounts=sums,
         ports=tuple(ports),
         port_rows=tuple(sorted({row for row, _ in ports})),
     )

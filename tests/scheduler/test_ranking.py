@@ -46,7 +46,7 @@ def test_columns_and_single_nodes_agree() -> None:
     rows = binpack_rows(used, whole)
     for i in range(3):
         free = [1 - used[j, i] / whole[j, i] if whole[j, i] else 0.0 for j in range(2)]
-        assert rows[i] == pytest.approx(binpack(*free), abs=1e-12)
+        assert rows[i] == pytest.approx(binpack(*free), abs=3e-7)
 
 
 def test_rk1_the_smaller_of_two_empty_nodes_is_chosen() -> None:
