@@ -90,17 +90,21 @@ class NodeAgent:
         self._loops = Scope("node", on_failure=self._loop_failed)
         self._failure: asyncio.Future[None] | None = None
         self._stopped = False
-        self._closers: list[str] = []
+        self._has_parts = False
+        #: set once a server has taken registration and heartbeat.
+        self.ready = asyncio.Event()
+        #: handlers of the methods that a node answers, by name.
+        self.endpoints = NodeEndpoints(
+            self.runners,
+            data_dir=config.alloc_path,
+            core_mhz=self._core_mhz,
+            exec_disabled=config.disable_remote_exec,
+        )
 
     @property
     def node_id(self) -> str:
         """Id of the node; known after start."""
         return self.identity.node_id
-
-    @property
-    def ready(self) -> asyncio.Event:
-        """Set once a server has taken registration and heartbeat."""
-        return self._presence.ready
 
     @property
     def node(self) -> Node:
@@ -124,10 +128,9 @@ class NodeAgent:
             raise
 
     async def _start(self) -> None:
-        await asyncio.to_thread(self._open)
-        self._closers.append("store")
+        await self._open_all()
         self._make_parts()
-        self._closers.append("drivers")
+        self._has_parts = True
         self._loops.spawn(self._probes.start(), "first probes")
         await self._drivers.start()
         await self._loops.drain()
@@ -143,6 +146,14 @@ class NodeAgent:
             self._loops.spawn(loop, name)
         log.info("node %s (%s) runs %d allocations", self.config.name, self.node_id, len(self.runners))
 
+    async def _open_all(self) -> None:
+        opening = asyncio.ensure_future(asyncio.to_thread(self._open))
+        try:
+            await asyncio.shield(opening)
+        except asyncio.CancelledError:
+            await asyncio.wait([opening])  # a thread cannot be cancelled; what it opened is closed after it
+            raise
+
     def _open(self) -> None:
         """Directories, lock, identity, state. Blocking."""
         state = self.config.state_path
@@ -156,7 +167,7 @@ class NodeAgent:
     def _make_parts(self) -> None:
         config, identity = self.config, self.identity
         self._reporter = Reporter(identity, self._server)
-        self._presence = Presence(self._server, lambda: self.node, on_answer=self._answered)
+        self._presence = Presence(self._server, lambda: self.node, on_answer=self._answered, ready=self.ready)
         self._probes = Fingerprints(config, self._probe_kinds, self._presence.changed)
         self._drivers = DriverManager(
             config,
@@ -175,12 +186,6 @@ class NodeAgent:
         )
         self._watch = Watch(
             identity, self._server, known=self._known, arrived=self._arrived, vanished=self._vanished
-        )
-        self.endpoints = NodeEndpoints(
-            self.runners,
-            data_dir=config.alloc_path,
-            core_mhz=self._core_mhz,
-            exec_disabled=config.disable_remote_exec,
         )
         self._deps = RunnerDeps(
             store=self._store,
@@ -250,7 +255,7 @@ class NodeAgent:
     # what the servers want
 
     async def _follow(self) -> None:
-        await self._presence.ready.wait()
+        await self.ready.wait()
         await self._watch.run()
 
     def _known(self) -> dict[str, int]:
@@ -333,10 +338,9 @@ class NodeAgent:
             await self._end_tasks()
         await self._loops.close()
         await self._runner_scope.close()
-        if "drivers" in self._closers:
+        if self._has_parts:
             await self._drivers.close(end_supervisor=kill_tasks)
-        if "store" in self._closers:
-            await asyncio.to_thread(self._store.close)
+        await asyncio.to_thread(self._store.close)
         self._lock.release()
         if self._failure is not None and not self._failure.done():
             self._failure.set_result(None)

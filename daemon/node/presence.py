@@ -37,6 +37,7 @@ class Presence:
         node: Callable[[], Node],
         *,
         on_answer: Callable[[NodeHeartbeatResponse], None],
+        ready: asyncio.Event,
     ) -> None:
         self._server = server
         self._node = node
@@ -45,7 +46,7 @@ class Presence:
         self._registered: Node | None = None
         self._random = random.Random()
         #: set once a server has taken registration and first beat.
-        self.ready = asyncio.Event()
+        self.ready = ready
         #: loop time of the last accepted beat; 0: none yet.
         self.last_beat_s = 0.0
 

@@ -133,7 +133,7 @@ class NodeStore:
     def _rows(self, connection: sqlite3.Connection, table: str) -> list[tuple[str, bytes]]:
         found = []
         for key, data, crc in connection.execute(f"SELECT id, data, crc FROM {table}"):  # noqa: S608
-            if zlib.crc32(data) != crc:
+            if not isinstance(data, bytes) or zlib.crc32(data) != crc:
                 raise sqlite3.DatabaseError(f"row {key!r} of table {table} fails its checksum")
             found.append((key, data))
         return found
