@@ -35,6 +35,9 @@ from daemon.state.columns import Ints, Mask
 from daemon.state.deltas import amounts
 from daemon.state.fleet import Fleet
 
+#: entries of the log are bounded; a larger group leaves as several blocks, which can be committed apart.
+BLOCK_ROWS = 8192
+
 
 @dataclass
 class Placed:
@@ -175,9 +178,9 @@ class Placer:
     ) -> None:
         ranker = view.ranker
         rows = ranker.take(len(indexes))
-        if rows:
-            block = block_of(self, group, rows, indexes, ranker, metric)
-            placed.blocks.append(block)
+        for start in range(0, len(rows), BLOCK_ROWS):
+            part = slice(start, min(start + BLOCK_ROWS, len(rows)))
+            placed.blocks.append(block_of(self, group, rows[part], indexes[part], ranker, metric))
         placed.failed += len(indexes) - len(rows)
 
 

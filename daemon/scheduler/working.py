@@ -66,8 +66,10 @@ class Working:
         row = self._count(alloc, -1)
         if row >= 0:
             self.used[:, row] -= amounts(usage_of(alloc.allocated_resources))
-            self._freed.setdefault(row, set()).update(ports_of(alloc))
-            self._recount(row, ports_of(alloc))
+            for port in ports_of(alloc):
+                was = self.port_taken(row, port)
+                self._freed.setdefault(row, set()).add(port)
+                self._note_port(row, port, was)
         return row
 
     def unstop(self, alloc: Allocation) -> int:
@@ -75,8 +77,10 @@ class Working:
         row = self._count(alloc, 1)
         if row >= 0:
             self.used[:, row] += amounts(usage_of(alloc.allocated_resources))
-            self._freed[row].difference_update(ports_of(alloc))
-            self._recount(row, ports_of(alloc))
+            for port in ports_of(alloc):
+                was = self.port_taken(row, port)
+                self._freed[row].discard(port)
+                self._note_port(row, port, was)
         return row
 
     def place(self, row: int, group: str, usage: tuple[int, int, int, int], ports: Iterable[int]) -> None:
@@ -84,10 +88,10 @@ class Working:
         self.used[:, row] += usage
         self.counts(self.present, group)[row] += 1
         self.counts(self.live, group)[row] += 1
-        taken = tuple(ports)
-        if taken:
-            self._taken.setdefault(row, set()).update(taken)
-            self._recount(row, taken)
+        for port in ports:
+            was = self.port_taken(row, port)
+            self._taken.setdefault(row, set()).add(port)
+            self._note_port(row, port, was)
 
     def place_many(self, rows: Ints, counts: Ints, group: str, usage: tuple[int, int, int, int]) -> None:
         """The plan places `counts` allocations on these distinct rows, without ports."""
@@ -110,13 +114,7 @@ class Working:
         rows.update(self._taken)
         return [row for row in sorted(rows) if self.port_taken(row, port)]
 
-    def _recount(self, row: int, ports: tuple[int, ...]) -> None:
-        if ports:
-            fleet = self.fleet
-            low, high = int(fleet.port_min[row]), int(fleet.port_max[row])
-            held: set[int] = set()
-            for table in (fleet.ports, fleet.own_ports):
-                held.update(table.get(row, ()))
-            held -= self._freed.get(row, set())
-            held.update(fleet.reserved_ports.get(row, ()), self._taken.get(row, ()))
-            self.free_dynamic[row] = high - low + 1 - sum(1 for port in held if low <= port <= high)
+    def _note_port(self, row: int, port: int, was_taken: bool) -> None:
+        taken = self.port_taken(row, port)
+        if taken != was_taken and self.fleet.port_min[row] <= port <= self.fleet.port_max[row]:
+            self.free_dynamic[row] += 1 if was_taken else -1

@@ -120,10 +120,10 @@ class Fleet:
         if len(held.rows):
             self.own[:, held.rows] += held.amounts
         for row, port in held.ports:
+            was = self.port_taken(row, port)
             holders = self.own_ports.setdefault(row, {})
             holders[port] = holders.get(port, 0) + 1
-        for row in held.port_rows:
-            self.count_free_ports(row)
+            self.note_port(row, port, was)
 
     def unhold(self, key: str) -> Reservation | None:
         """Take a reservation out of `own`; None when there is none under that key."""
@@ -139,8 +139,7 @@ class Fleet:
                 del holders[port]
                 if not holders:
                     del self.own_ports[row]
-        for row in held.port_rows:
-            self.count_free_ports(row)
+                self.note_port(row, port, True)
         return held
 
     # -- reading -----------------------------------------------------------------------------------
@@ -224,6 +223,12 @@ class Fleet:
         else:
             self.ports.pop(row, None)
         self.count_free_ports(row)
+
+    def note_port(self, row: int, port: int, was_taken: bool) -> None:
+        """Adjust `free_dynamic` after one port may have changed hands."""
+        taken = self.port_taken(row, port)
+        if taken != was_taken and self.port_min[row] <= port <= self.port_max[row]:
+            self.free_dynamic[row] += 1 if was_taken else -1
 
     def count_free_ports(self, row: int) -> None:
         """Recount `free_dynamic` of a row."""

@@ -144,9 +144,6 @@ class FleetTracker:
         for values in block_ports(block):
             for row, port in zip(rows[positions].tolist(), values.tolist(), strict=True):
                 self._take_port(row, port)
-        if block.ports:
-            for row in sorted(set(rows.tolist())):
-                self.fleet.count_free_ports(row)
 
     def _count(self, alloc: Allocation, sign: int) -> None:
         if alloc.client_terminal:
@@ -157,20 +154,19 @@ class FleetTracker:
         for i in range(4):
             column[i, row] += sign * usage[i]
         self._usage_stamp[row] = self.sequence
-        ports = ports_of(alloc)
-        for port in ports:
+        for port in ports_of(alloc):
             if sign > 0:
                 self._take_port(row, port)
             else:
                 self._free_port(row, port)
-        if ports:
-            self.fleet.count_free_ports(row)
 
     def _take_port(self, row: int, port: int) -> None:
+        was = self.fleet.port_taken(row, port)
         held = self.fleet.ports.setdefault(row, set())
         if port in held:
             self._more[row, port] = self._more.get((row, port), 0) + 1
         held.add(port)
+        self.fleet.note_port(row, port, was)
         self._port_stamp[row] = self.sequence
 
     def _free_port(self, row: int, port: int) -> None:
@@ -185,6 +181,7 @@ class FleetTracker:
                 held.discard(port)
                 if not held:
                     del self.fleet.ports[row]
+                self.fleet.note_port(row, port, True)
         self._port_stamp[row] = self.sequence
 
     # -- plans in flight ---------------------------------------------------------------------------
