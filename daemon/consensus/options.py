@@ -33,4 +33,6 @@ class LogOptions(Strict, frozen=True, kw_only=True):
     full_pause_s: float = 1.0
     #: applying gives way to others on the loop after this long.
     apply_turn_s: float = 0.005
+    #: for what is queued to be written at the end, and then for the disk to let go.
     close_timeout_s: float = 10.0
+    release_timeout_s: float = 30.0

@@ -322,7 +322,18 @@ class Log:
 
     async def _release(self) -> None:
         """Stop the threads and close the store."""
-        if hasattr(self, "_snapshotter"):
-            await self._snapshotter.close()
-        await self._in_writer(self._store.close)
+        try:
+            async with asyncio.timeout(self._options.release_timeout_s):
+                if hasattr(self, "_snapshotter"):
+                    await self._snapshotter.close()
+                await self._in_writer(self._store.close)
+        except TimeoutError:
+            _log.error(
+                "the disk under %s has not answered for %.0f s; its thread is left behind, "
+                "and this process may have to be killed",
+                self._store.where,
+                self._options.release_timeout_s,
+            )
+            self._writer.shutdown(wait=False)
+            return
         self._writer.shutdown(wait=True)

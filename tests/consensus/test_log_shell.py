@@ -394,6 +394,20 @@ async def test_close_does_not_wait_for_ever():
     assert threads_of_logs() == []
 
 
+async def test_a_disk_that_hangs_is_left_behind(caplog):
+    store = Gate()
+    log = await Log.open(None, store=store, options=LogOptions(close_timeout_s=0.02, release_timeout_s=0.02))
+    store.free.clear()
+    future = log.propose_nowait(register(1))
+    await until(lambda: log.status()["last_index"] == 2)
+    await log.close()
+    assert "has not answered" in caplog.text
+    with pytest.raises(Unavailable):
+        await future
+    store.free.set()
+    await until(lambda: threads_of_logs() == [])
+
+
 async def test_the_loop_is_not_blocked_by_the_disk(opened):
     store = Gate()
     log = await opened(None, store=store)
