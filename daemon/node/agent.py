@@ -24,7 +24,7 @@ import msgspec
 from daemon.aio.scope import Scope
 from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus
-from daemon.model.errors import EncampError
+from daemon.model.errors import EncampError, NotFound
 from daemon.model.job import Job
 from daemon.model.node import Node
 from daemon.model.resources import AllocatedResources
@@ -261,21 +261,11 @@ class NodeAgent:
     def _known(self) -> dict[str, int]:
         return {id_: runner.placed.alloc.alloc_modify_index for id_, runner in self.runners.items()}
 
-    async def _arrived(self, alloc: Allocation, job: Job) -> None:
+    async def _arrived(self, alloc: Allocation, job: Job | None) -> None:
         """An allocation is new or has changed."""
-        try:
-            placed = Placed.of(alloc, job)
-        except EncampError as error:
-            log.error("%s", error)
-            self._refuse(alloc, str(error))
-            return
         runner = self.runners.get(alloc.id)
         if runner is not None:
-            if runner.done.is_set():
-                runner.placed = placed
-                runner.report_again()
-            else:
-                runner.feed(placed)
+            self._changed(runner, alloc, job)
             return
         if alloc.client_terminal or self._stopped:
             return
@@ -283,12 +273,29 @@ class NodeAgent:
             self._refuse(alloc, "It was stopped before this node had it", status=ClientStatus.COMPLETE)
             return
         try:
-            await self._store.put_alloc(alloc, job, AllocRecord(deployment_id=alloc.deployment_id))
+            if job is None:
+                raise NotFound(f"version {alloc.job_version} of job {alloc.job_id!r} does not exist any more")
+            placed = Placed.of(alloc, job)
+        except EncampError as error:
+            log.error("allocation %s cannot run: %s", alloc.id, error)
+            self._refuse(alloc, error.message)
+            return
+        try:
+            await self._store.put_alloc(alloc, placed.job, AllocRecord(deployment_id=alloc.deployment_id))
         except (sqlite3.Error, EncampError) as error:
             # the runner says so in the tasks' events, and starts nothing before it can be stored
             log.error("allocation %s cannot be stored: %s", alloc.id, error)
         self._begin(placed, None)
         self._collector.wake()
+
+    def _changed(self, runner: AllocRunner, alloc: Allocation, job: Job | None) -> None:
+        # of a job that was purged the node has the last word; the change says that it is to end
+        placed = Placed.of(alloc, job if job is not None else runner.placed.job)
+        if runner.done.is_set():
+            runner.placed = placed
+            runner.report_again()
+        else:
+            runner.feed(placed)
 
     def _refuse(self, alloc: Allocation, why: str, *, status: ClientStatus = ClientStatus.FAILED) -> None:
         self._reporter.put(

@@ -7,7 +7,6 @@ from typing import Any
 
 import msgspec
 
-from daemon.config.settings import AgentConfig
 from daemon.model.node import HostVolume, NodeReserved
 
 
@@ -67,47 +66,3 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     def alloc_path(self) -> Path:
         """Directory of the allocations' directories."""
         return self.alloc_dir or self.data_dir / "alloc"
-
-
-_OVERRIDES = ("cpu_total_compute", "memory_total_mb", "disk_total_mb", "network_interface")
-
-
-def node_config(agent: AgentConfig, *, version: str = "") -> NodeConfig:
-    """The node's part of an agent's configuration."""
-    client, reserved = agent.client, agent.client.reserved
-    return NodeConfig(
-        data_dir=Path(agent.data_dir),
-        state_dir=Path(client.state_dir) if client.state_dir else None,
-        alloc_dir=Path(client.alloc_dir) if client.alloc_dir else None,
-        name=agent.name,
-        region=agent.region,
-        datacenter=agent.datacenter,
-        node_class=client.node_class,
-        node_pool=client.node_pool,
-        meta=client.meta,
-        reserved=NodeReserved(
-            cpu_shares=reserved.cpu,
-            memory_mb=reserved.memory_mb,
-            disk_mb=reserved.disk_mb,
-            cores=reserved.cores,
-            ports=reserved.ports,
-        ),
-        host_volumes={
-            name: HostVolume(name=name, path=volume.path, read_only=volume.read_only)
-            for name, volume in client.host_volumes.items()
-        },
-        min_dynamic_port=client.min_dynamic_port,
-        max_dynamic_port=client.max_dynamic_port,
-        max_kill_timeout_s=client.max_kill_timeout_s,
-        gc=GcLimits(
-            interval_s=client.gc_interval_s,
-            disk_usage_percent=client.gc_disk_usage_threshold,
-            inode_usage_percent=client.gc_inode_usage_threshold,
-            allocs_max=client.gc_max_allocs,
-            parallel=client.gc_parallel_destroys,
-        ),
-        overrides={name: value for name in _OVERRIDES if (value := getattr(client, name))},
-        plugin_config=agent.plugins,
-        dev=agent.dev,
-        version=version,
-    )

@@ -28,7 +28,8 @@ _FETCH_S = 30.0
 _FETCH_MAX = 128
 _RETRY_MAX_S = 5.0
 
-Arrived = Callable[[Allocation, Job], Awaitable[None]]
+#: the job is None when the servers have it no more (it was purged).
+Arrived = Callable[[Allocation, Job | None], Awaitable[None]]
 
 
 class Watch:
@@ -105,15 +106,10 @@ class Watch:
         )
         answer = await self._server.call(NODE_FETCH, request, timeout_s=_FETCH_S)
         jobs = {(job.namespace, job.id, job.version): job for job in answer.jobs}
-        latest = {(job.namespace, job.id, job.version, job.job_modify_index): job for job in answer.jobs}
         fresh = 0
         for alloc in answer.allocations:
-            key = (alloc.namespace, alloc.job_id, alloc.job_version)
-            job = latest.get((*key, alloc.job_spec_index)) or jobs.get(key)
+            job = jobs.get((alloc.namespace, alloc.job_id, alloc.job_version))
             if alloc.alloc_modify_index < wanted.get(alloc.id, 0):
-                continue
-            if job is None:
-                log.error("allocation %s came without version %d of job %s", alloc.id, key[2], key[1])
                 continue
             await self._arrived(alloc, job)
             self._seen[alloc.id] = alloc.alloc_modify_index

@@ -103,7 +103,7 @@ class Server:
     async def on_Alloc_GetAllocs(self, request: m.FetchAllocsRequest) -> Any:
         found = [self.allocs[id_] for id_ in request.alloc_ids if id_ in self.allocs]
         keys = {(alloc.namespace, alloc.job_id, alloc.job_version) for alloc in found}
-        jobs = tuple(self.jobs[key] for key in sorted(keys))
+        jobs = tuple(self.jobs[key] for key in sorted(keys) if key in self.jobs)
         return m.FetchAllocsResponse(index=self.index.value, allocations=tuple(found), jobs=jobs)
 
     async def on_Node_UpdateAlloc(self, request: m.NodeUpdateAllocRequest) -> Any:

@@ -184,3 +184,39 @@ async def test_no_thread_and_no_aio_task_is_left(data_dir):
     assert not [name for name in names if name.startswith("encamp")]
     left = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
     assert left == []
+
+
+async def test_a_stop_of_a_purged_job_is_followed(data_dir):
+    server = Server()
+    async with running(data_dir, server):
+        alloc_id = server.place(make_job())
+        await server.status(alloc_id, ClientStatus.RUNNING)
+        server.jobs.clear()
+        server.stop(alloc_id)
+        await server.status(alloc_id, ClientStatus.COMPLETE)
+        new = server.place(make_job())
+        await server.status(new, ClientStatus.RUNNING)
+        server.stop(new)
+        await server.status(new, ClientStatus.COMPLETE)
+
+
+async def test_an_update_in_place_keeps_the_task_and_takes_the_new_job(data_dir):
+    import msgspec
+
+    server = Server()
+    async with running(data_dir, server) as agent:
+        job = make_job()
+        alloc_id = server.place(job)
+        await server.status(alloc_id, ClientStatus.RUNNING)
+        await until(lambda: server.allocs[alloc_id].deployment_status)
+        newer = msgspec.structs.replace(job, version=1, meta={"new": "yes"})
+        server.jobs[newer.namespace, newer.id, 1] = newer
+        server.change(alloc_id, job_version=1, deployment_id="d2", deployment_status=None)
+        await until(lambda: agent.runners[alloc_id].placed.job.version == 1)
+        await until(lambda: server.allocs[alloc_id].deployment_status)
+        assert agent.runners[alloc_id].core.tasks["web"].record.attempt == 1
+    again = make_agent(data_dir, server)
+    again._store.open()
+    [stored] = await again._store.load()
+    again._store.close()
+    assert stored.job.meta == {"new": "yes"}
