@@ -85,7 +85,8 @@ def decode(data: bytes | memoryview, type_: type[T]) -> T:
         decoder = _decoders[type_] = msgspec.msgpack.Decoder(type_)
     try:
         return decoder.decode(data)  # type: ignore[no-any-return]
-    except msgspec.DecodeError as error:
+    except (msgspec.DecodeError, ValueError, TypeError, RecursionError) as error:
+        # bytes that are no UTF-8, maps with lists for keys, and nesting without end are none of msgspec's errors.
         name = getattr(type_, "__name__", str(type_))
         raise InvalidInput(f"cannot read a {name}: {error}") from error
 

@@ -18,7 +18,7 @@ from zlib import crc32
 
 import msgspec
 
-from daemon.model.base import Strict, encode
+from daemon.model.base import Strict, decode, encode
 from daemon.model.errors import InvalidInput
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
@@ -147,7 +147,7 @@ def _unframed(data: bytes, number: int) -> Piece:
     body = data[_FRAME.size :]
     if length != len(body) or crc32(body) != checksum:
         raise InvalidInput(f"the snapshot's piece {number} is damaged: its checksum does not match")
-    return msgspec.msgpack.decode(body, type=Piece)
+    return decode(body, Piece)
 
 
 def _row(kind: str, key: Any, value: Any) -> Any:
@@ -158,7 +158,7 @@ def _row(kind: str, key: Any, value: Any) -> Any:
 
 
 def _read_header(tables: Tables, raw: msgspec.Raw) -> None:
-    found = msgspec.msgpack.decode(raw)
+    found: Any = decode(bytes(raw), object)
     schema = found.get("Schema") if isinstance(found, dict) else None
     if not isinstance(schema, int) or schema > SCHEMA:
         raise InvalidInput(

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from daemon.model.alloc import Allocation
+from daemon.model.base import decode
 from daemon.model.errors import InvalidInput, check
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
@@ -245,11 +246,9 @@ def decode_entry(data: bytes) -> c.AnyCommand:
 
 
 def _schema_of(data: bytes) -> int | None:
-    import msgspec
-
     try:
-        found = msgspec.msgpack.decode(data)
-    except msgspec.DecodeError:
+        found: Any = decode(data, object)
+    except InvalidInput:
         return None
     schema = found.get("Schema") if isinstance(found, dict) else None
     return schema if isinstance(schema, int) else None

@@ -13,8 +13,6 @@ from __future__ import annotations
 
 from typing import Any, TypeVar
 
-import msgspec
-
 from daemon.model.base import decode, encode
 from daemon.model.errors import InvalidInput
 
@@ -29,7 +27,7 @@ def decode_strict(data: bytes, type_: type[T]) -> T:
     value = decode(data, type_)
     again = encode(value)
     if again != data:
-        unknown = _unknown(msgspec.msgpack.decode(data), msgspec.msgpack.decode(again), "")
+        unknown = _unknown(decode(data, object), decode(again, object), "")
         if unknown:
             name = getattr(type_, "__name__", str(type_))
             raise InvalidInput(f"a {name} has what this version does not know: {unknown}", field=unknown)
