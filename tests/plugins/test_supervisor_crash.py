@@ -4,18 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import fcntl
 import functools
 import os
 import signal
+import struct
 import sys
+import termios
 import time
 
+import msgspec
 import pytest
 
 from plugins.kit import eventually
 from plugins.supervisor.client import SupervisorClient
 from plugins.supervisor.kernel import all_stats, read_stat
-from plugins.supervisor.types import SupervisorUnavailable
+from plugins.supervisor.protocol import PIPE_BYTES
+from plugins.supervisor.types import SupervisorUnavailable, key_of
 from tests.plugins.supervisorkit import (
     assert_nothing_left,
     is_dead,
@@ -61,13 +66,17 @@ async def test_killed_supervisor_loses_no_byte(tmp_path):
         assert kills >= 3
 
 
-async def test_last_output_of_a_task_that_ends_without_supervisor(tmp_path):
+@pytest.mark.parametrize("attached", ["at start", "later"])
+async def test_last_output_of_a_task_that_ends_without_supervisor(tmp_path, attached):
     """It ends while no supervisor is there: its output waits in the spare pipe ends, its status in the agent."""
+    gate = tmp_path / "gate"
+    spec = spec_of(tmp_path, "w", f"while [ ! -e {gate} ]; do sleep 0.01; done; echo farewell; exit 5")
+    if attached == "later":
+        first = await SupervisorClient.ensure(tmp_path / "sup")
+        await first.start(spec)
+        await first.close()
     async with supervised(tmp_path) as client:
-        gate = tmp_path / "gate"
-        info = await client.start(
-            spec_of(tmp_path, "w", f"while [ ! -e {gate} ]; do sleep 0.01; done; echo farewell; exit 5")
-        )
+        info = await client.recover("w") if attached == "later" else await client.start(spec)
         pid = client.pid
         client._keeper._main.cancel()  # the agent is slow: it does not notice for a while
         os.kill(pid, signal.SIGKILL)
@@ -211,15 +220,24 @@ async def kill_both(agent, supervisor):
 
 async def test_both_killed_is_said(tmp_path):
     """Nobody was left to learn the status; a running task is taken back, but its end is unknown."""
-    script = f"while [ ! -e {tmp_path}/gate ]; do sleep 0.01; done; echo on"
-    async with agent_below_init(tmp_path, script) as pids:
+    wait = "while [ ! -e {0}/{1} ]; do sleep 0.01; done;"
+    script = (
+        wait.format(tmp_path, "alone")
+        + f"echo alone; touch {tmp_path}/wrote;"
+        + wait.format(tmp_path, "gate")
+    )
+    async with agent_below_init(tmp_path, script + "echo on") as pids:
         await kill_both(*pids)
+        (tmp_path / "alone").touch()
+        await eventually((tmp_path / "wrote").exists, "the task writes while nobody reads, and lives")
         async with supervised(tmp_path) as client:
             assert (await client.recover("w")).state == "running"
             (tmp_path / "gate").touch()
             result = await asyncio.wait_for(client.wait("w"), 15)
             assert "unknown" in result.error and not result.successful
-            await eventually(lambda: log_of(tmp_path, "w") == b"on\n", "the task held its own pipe open")
+            await eventually(
+                lambda: log_of(tmp_path, "w") == b"alone\non\n", "the task held its own pipe open"
+            )
 
 
 async def test_ended_while_both_were_dead(tmp_path):
@@ -248,6 +266,15 @@ async def test_upgrade_in_place_keeps_everything(tmp_path):
         assert log_of(tmp_path, "w") == expected
 
 
+def unread(root, task_id):
+    """Bytes that wait in a task's stdout FIFO."""
+    fd = os.open(root / "sup/tasks" / key_of(task_id) / "stdout", os.O_RDONLY | os.O_NONBLOCK)
+    try:
+        return struct.unpack("i", fcntl.ioctl(fd, termios.FIONREAD, b"\0" * 4))[0]
+    finally:
+        os.close(fd)
+
+
 async def test_frozen_supervisor_is_bounded(tmp_path, monkeypatch):
     """Writers block after a known amount, requests fail at their deadline in words, late requests are not done."""
     monkeypatch.setattr("plugins.supervisor.keeper.REQUEST_S", 0.5)
@@ -257,12 +284,11 @@ async def test_frozen_supervisor_is_bounded(tmp_path, monkeypatch):
         try:
             began = time.monotonic()
             with pytest.raises(SupervisorUnavailable, match="kill -CONT") as caught:
-                await client._keeper.call("start", 0.5, key="0" * 24, spec={"id": "late"})
+                late = msgspec.to_builtins(spec_of(tmp_path, "late", "sleep 1000"))
+                await client._keeper.call("start", 0.5, key=key_of("late"), spec=late)
             assert caught.value.recoverable and time.monotonic() - began < 5
-            main = (
-                await asyncio.to_thread(read_stat, int((tmp_path / "sup/supervisor.lock").read_text()))
-            ).state
-            assert main == "T"
+            assert read_stat(int((tmp_path / "sup/supervisor.lock").read_text())).state == "T"
+            assert 0 < unread(tmp_path, "w") <= PIPE_BYTES, "the documented bound"
         finally:
             os.kill(client.pid, signal.SIGCONT)
         assert (await asyncio.wait_for(client.wait("w"), 60)).exit_code == 0

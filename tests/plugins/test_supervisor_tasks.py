@@ -119,6 +119,10 @@ async def test_what_a_task_starts_with(tmp_path):
         masks = {line[:6]: int(line.split()[1], 16) for line in text.splitlines() if line.startswith("Sig")}
         # 32 and 33 belong to the C library, which lets nobody change them
         assert masks["SigBlk"] == 0 and masks["SigIgn"] & ~(3 << 31) == 0
+        # the shell clears the mask by itself, so look at a program that does not
+        await client.start(spec_of(tmp_path, "g", "", argv=["/bin/grep", "SigBlk", "/proc/self/status"]))
+        await client.wait("g")
+        assert log_of(tmp_path, "g") == b"SigBlk:\t0000000000000000\n"
         *_, umask, sid, pid = text.split()
         assert umask == "0022" and sid == pid
 
