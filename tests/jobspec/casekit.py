@@ -40,13 +40,8 @@ def parse_case(path: Path) -> ParseResult:
         words = first.removeprefix("# test:").split()
     variables: dict[str, str] = {}
     environment: dict[str, str] = {}
-    into = environment
     for at, word in enumerate(words):
-        if word == "env":
-            into = environment
-        elif word == "-var":
-            into = variables
-        elif "=" in word:
+        if "=" in word:
             key, _, value = word.partition("=")
             (variables if words[at - 1] == "-var" else environment)[key] = value
     here = Path.cwd()

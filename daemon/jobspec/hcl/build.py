@@ -51,7 +51,10 @@ def read_expression(source: Source, start: int, end: int, depth: int = 0) -> n.N
         tree = parse_tree(source, text, start - len(prefix))
     except SyntaxFault as failure:
         # the text around it is HCL2 all the same
-        raise DiagnosticError(*failure.diagnostics) from None
+        found = failure.diagnostics[0]
+        if found.range is not None and found.range.start >= end:
+            found = error("this expression is incomplete", source.range(start, end))
+        raise DiagnosticError(found) from None
     items = [each for each in tree.children[0].children if each.data not in _NOISE]
     if len(items) != 1 or items[0].data != "attribute":
         raise DiagnosticError(error("one expression is expected here", source.range(start, end)))

@@ -22,8 +22,8 @@ from daemon.jobspec.source import Range
 
 #: results larger than this are refused: a template in nested loops must not eat the memory.
 SIZE_MAX = 4_000_000
-#: steps of one file; about ten seconds of the slowest.
-STEPS_MAX = 2_000_000
+#: nodes evaluated and loop turns taken for one file: about two seconds.
+STEPS_MAX = 500_000
 
 
 class _Poison:
@@ -59,14 +59,18 @@ def evaluate(node: n.Node, scope: Scope) -> Any:
 
     Raises: DiagnosticError at the innermost place.
     """
-    scope.steps[0] += 1
-    if scope.steps[0] > STEPS_MAX:
-        raise fail("evaluating this file takes too many steps", node.range)
+    _count(1, node, scope)
     method = _METHODS[type(node)]
     try:
         return method(node, scope)
     except ConversionError as failure:
         raise fail(str(failure), node.range) from None
+
+
+def _count(steps: int, node: n.Node, scope: Scope) -> None:
+    scope.steps[0] += steps
+    if scope.steps[0] > STEPS_MAX:
+        raise fail("evaluating this file takes too many steps", node.range)
 
 
 def locate(node: n.Node, scope: Scope) -> Value:
@@ -149,6 +153,7 @@ def _iterate(node: n.Node, names: list[str], scope: Scope) -> list[Scope]:
         pairs = list(enumerate(collection))
     else:
         raise fail(f"a list or an object is needed here, not {kind_of(collection)}", node.range)
+    _count(len(pairs), node, scope)
     if len(names) == 1:
         return [scope.child({names[0]: value}) for _, value in pairs]
     return [scope.child({names[0]: key, names[1]: value}) for key, value in pairs]

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 
 from daemon.jobspec.diagnostics import DiagnosticError, error
 from daemon.jobspec.hcl.nodes import Literal, Name, Node, Template, TemplateFor, TemplateIf
-from daemon.jobspec.hcl.scan import scan
+from daemon.jobspec.hcl.scan import DEPTH_MAX, scan
 from daemon.jobspec.source import Range, Source
 
 #: reads an expression between two offsets of the source.
@@ -69,7 +69,7 @@ def unescape(text: str, source: Source, start: int) -> str:
 def assemble(pieces: list[Piece], whole: Range) -> Node:
     """Nest the directives and apply strip markers; text alone becomes a literal, `${x}` alone is x."""
     _strip(pieces)
-    parts, rest = _assemble(pieces, 0, (), whole)
+    parts, rest = _assemble(pieces, 0, (), whole, 0)
     assert rest == len(pieces)
     merged: list[str | Node] = []
     for part in parts:
@@ -95,8 +95,10 @@ def _strip(pieces: list[Piece]) -> None:
 
 
 def _assemble(
-    pieces: list[Piece], at: int, ends: tuple[str, ...], opened: Range
+    pieces: list[Piece], at: int, ends: tuple[str, ...], opened: Range, depth: int
 ) -> tuple[list[str | Node], int]:
+    if depth > DEPTH_MAX:
+        raise DiagnosticError(error("these directives are nested too deep", opened))
     parts: list[str | Node] = []
     while at < len(pieces):
         piece = pieces[at]
@@ -109,15 +111,15 @@ def _assemble(
             assert piece.node is not None
             parts.append(piece.node)
         elif piece.kind == "if":
-            then, at = _assemble(pieces, at, ("else", "endif"), piece.range)
+            then, at = _assemble(pieces, at, ("else", "endif"), piece.range, depth + 1)
             otherwise: list[str | Node] = []
             if pieces[at].kind == "else":
-                otherwise, at = _assemble(pieces, at + 1, ("endif",), piece.range)
+                otherwise, at = _assemble(pieces, at + 1, ("endif",), piece.range, depth + 1)
             assert piece.node is not None
             parts.append(TemplateIf(piece.range.to(pieces[at].range), piece.node, then, otherwise))
             at += 1
         elif piece.kind == "for":
-            body, at = _assemble(pieces, at, ("endfor",), piece.range)
+            body, at = _assemble(pieces, at, ("endfor",), piece.range, depth + 1)
             assert piece.node is not None
             parts.append(TemplateFor(piece.range.to(pieces[at].range), list(piece.names), piece.node, body))
             at += 1

@@ -68,7 +68,7 @@ def _check_count(node: n.Call, function: Function, given: int) -> None:
     if given >= least and (most is None or given <= most):
         return
     wanted = str(least) if most == least else f"at least {least}" if most is None else f"{least} to {most}"
-    plural = "" if wanted == "1" else "s"
+    plural = "" if wanted.endswith(" 1") or wanted == "1" else "s"
     raise fail(f"{node.name} takes {wanted} argument{plural}, not {given}", node.range)
 
 
