@@ -102,6 +102,32 @@ def test_flipped_bits_are_always_found(tmp_path):
     assert refused > 20
 
 
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ("UPDATE log SET data = zeroblob(300) WHERE idx = 7", "damaged entry 7: its checksum"),
+        ("UPDATE log SET term = 2 WHERE idx = 8", "damaged entry 8: its checksum"),
+        ("UPDATE log SET kind = 0 WHERE idx = 9", "damaged entry 9: its checksum"),
+        ("UPDATE log SET kind = 77 WHERE idx = 9", "damaged entry 9: 77 is not a valid EntryKind"),
+        ("DELETE FROM log WHERE idx = 5", "lacks entry 5"),
+        ("DELETE FROM log WHERE idx = 1", "lacks entry 1"),
+        ("DELETE FROM log WHERE idx > 38", "ends at entry 38, but entry 40 was acknowledged"),
+        ("UPDATE meta SET value = x'00' WHERE name = 'hard_state'", "damaged record 'hard_state'"),
+        ("DELETE FROM meta WHERE name = 'compacted'", "lacks the records compacted"),
+    ],
+)
+def test_what_sqlite_cannot_notice_is_found_at_the_start(tmp_path, change, said):
+    directory = filled(tmp_path / "log")
+    db = sqlite3.connect(directory / "log.db")
+    db.execute(change)
+    db.commit()
+    db.close()
+    store = SqliteStore(directory)
+    with pytest.raises(StoreCorrupt, match=said):
+        store.open()
+    store.close()
+
+
 def test_an_older_log_is_refused(tmp_path):
     directory = tmp_path / "log"
     store = SqliteStore(directory)
