@@ -45,6 +45,7 @@ class Commits:
         retry: Callable[[Flight], None],
         wake: Callable[[], None],
         alloc_of: Callable[[str], Allocation | None],
+        freed: Callable[[list[str]], None],
     ) -> None:
         self._tracker = tracker
         self._broker = broker
@@ -54,7 +55,10 @@ class Commits:
         self._give_again = retry
         self._wake = wake
         self._alloc_of = alloc_of
+        self._freed = freed
         self._closed = False
+        #: evaluation -> what its plan in flight has reserved.
+        self._tickets: dict[str, str] = {}
         self.in_flight = 0
         self.plans = 0
         #: plans of which the check refused a part: another plan had taken the room meanwhile.
@@ -78,24 +82,37 @@ class Commits:
         if plan.empty and not outcome:
             self._retry(flight, progress=False)
             return
-        ticket = self._tracker.reserve(plan)
+        self._tickets[flight.evaluation.id] = self._tracker.reserve(plan)
         self._broker.pause(flight.evaluation.id, flight.token)
         future = self._try_propose(_command(plan, outcome, self._now_ns()))
         if future is None:
-            self._failed(flight, plan, ticket)
+            self._failed(flight, plan)
             return
         self.in_flight += 1
-        future.add_done_callback(lambda done: self._committed(done, flight, plan, ticket))
+        future.add_done_callback(lambda done: self._committed(done, flight, plan))
 
-    def _committed(self, done: asyncio.Future[Changes], flight: Flight, plan: Plan, ticket: str) -> None:
+    def observe(self, changes: Changes) -> None:
+        """Consumer of changes, before the tracker: a plan that is applied is in flight no more.
+
+        It must not be counted twice for an instant: a worker that saw that would find no room.
+        """
+        if isinstance(changes.result, PlanApplied):
+            self._release(changes.result.eval_id)
+
+    def _release(self, eval_id: str) -> None:
+        ticket = self._tickets.pop(eval_id, None)
+        if ticket is not None:
+            self._tracker.release(ticket)
+
+    def _committed(self, done: asyncio.Future[Changes], flight: Flight, plan: Plan) -> None:
         self.in_flight -= 1
         self._wake()
         if done.cancelled() or (error := done.exception()) is not None:
             if not done.cancelled():
                 log.warning("the plan of evaluation %s was not committed: %s", flight.evaluation.id, error)
-            self._failed(flight, plan, ticket)
+            self._failed(flight, plan)
             return
-        self._tracker.release(ticket)
+        self._release(flight.evaluation.id)
         if self._closed:
             return
         with suppress(NotFound, Conflict):
@@ -107,12 +124,15 @@ class Commits:
         elif flight.full and not (isinstance(result, PlanApplied) and not result.full):
             self.ack(flight)
         else:
+            if done.result().dropped:
+                self._freed(nodes_of(plan))
             self._retry(flight, progress=not plan.empty)
 
-    def _failed(self, flight: Flight, plan: Plan, ticket: str) -> None:
+    def _failed(self, flight: Flight, plan: Plan) -> None:
         """The log did not take the plan: what it reserved is free again, the evaluation comes back later."""
-        self._tracker.release(ticket)
+        self._release(flight.evaluation.id)
         self._tracker.touch(nodes_of(plan))
+        self._freed(nodes_of(plan))
         self.nack(flight)
 
     def _retry(self, flight: Flight, *, progress: bool) -> None:

@@ -76,6 +76,7 @@ class EvaluationService:
             retry=self._retry,
             wake=self._wake,
             alloc_of=state.alloc,
+            freed=self._freed,
         )
         self.pool = Pool(
             workers,
@@ -119,6 +120,7 @@ class EvaluationService:
         if changes.reset:
             self._reset()
             return
+        self.commits.observe(changes)
         self.tracker.observe(changes)
         for before, after in changes.evals:
             self._observe_eval(before, after)
@@ -137,6 +139,13 @@ class EvaluationService:
         now = self._now_ns()
         self._again_from_blocked(self.blocked.unblock_class(node.computed_class, index, now))
         self._again_from_blocked(self.blocked.unblock_node(node.id, index, now))
+
+    def _freed(self, node_ids: list[str]) -> None:
+        """Room that was reserved on these nodes is free again, without any change of the state."""
+        for node_id in node_ids:
+            node = self._state.node(node_id)
+            if node is not None:
+                self._capacity(node, self._state.index + 1)
 
     def _again_from_blocked(self, evaluations: list[Evaluation]) -> None:
         """Back to the broker, the stored status unchanged; after the ack for one that is still held."""

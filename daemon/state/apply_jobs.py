@@ -93,9 +93,16 @@ def _refusal(stored: Job | None, command: JobRegister) -> EncampError | None:
     expected = command.enforce_index
     current = stored.job_modify_index if stored else 0
     if expected is not None and expected != current:
-        what = f"is at job_modify_index {current}" if stored else "does not exist"
+        # programs match on these words (spec/nomad-surface.md B1)
+        what = "job does not exist"
+        if stored:
+            what = (
+                f"job exists with conflicting job modify index: {current}"
+                if expected
+                else "job already exists"
+            )
         return Conflict(
-            f"job {job.id} {what}, but {expected} was expected; read it again and decide anew",
+            f"Enforcing job modify index {expected}: {what} (job {job.id}); read it again and decide anew",
             job_id=job.id,
             job_modify_index=current,
         )

@@ -85,7 +85,7 @@ def apply_plan(draft: Draft, command: PlanApply) -> None:
         own = evaluation.id == command.eval_id or evaluation.status == EvalStatus.BLOCKED
         if run.full or not own:
             draft.put_eval(evaluation)
-    draft.changes.result = PlanApplied(full=run.full, placed=run.placed)
+    draft.changes.result = PlanApplied(full=run.full, placed=run.placed, eval_id=command.eval_id)
 
 
 def _job_moved(run: _Pass) -> str:

@@ -36,6 +36,7 @@ class PlanApplied(Wire, frozen=True, kw_only=True):
 
     full: bool
     placed: int
+    eval_id: str = ""
 
 
 Result = JobRegistered | PlanApplied | EncampError | None
