@@ -4,7 +4,7 @@ The own engine lives under a fixed directory in the temporary folder (its images
 and is shared through file locks: each process that uses it holds a shared lock; the last one to leave stops it. An
 engine that somebody else runs is used and never stopped.
 Fixtures: `docker_engine` (session; busybox and redis images are there), `private_engine` (an engine of the test's own,
-without a bridge, which may be killed). Import them into a conftest.
+which it may kill). Import them into a conftest.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -70,12 +70,12 @@ def why_no_engine() -> str:
 class Dockerd:
     """One `dockerd` with its own directory, socket and containerd, as separate processes as on a real machine."""
 
-    def __init__(self, root: Path, *, bridge: bool = True, options: tuple[str, ...] = ()) -> None:
+    def __init__(self, root: Path, *, own_network: bool = False, options: tuple[str, ...] = ()) -> None:
         self.root = root
         self.socket = root / "engine.sock"
         self.endpoint = f"unix://{self.socket}"
         self.containerd_socket = root / "containerd.sock"
-        self.bridge = bridge
+        self.own_network = own_network
         self.options = options
 
     def start(self) -> None:
@@ -99,17 +99,16 @@ class Dockerd:
             f"--pidfile={self.root}/docker.pid",
             *self.options,
         ]
-        if not self.bridge:
-            command += ["--bridge=none", "--iptables=false", "--ip6tables=false"]
         (self.root / "docker.pid").unlink(missing_ok=True)
-        self._spawn("dockerd", *command)
+        # two engines in one network namespace would fight for the bridge docker0 and its firewall rules
+        self._spawn("dockerd", *command, prefix=["unshare", "--net"] if self.own_network else [])
         while not answers(self.endpoint):
             self._check("dockerd", deadline)
 
-    def _spawn(self, program: str, *arguments: str) -> None:
+    def _spawn(self, program: str, *arguments: str, prefix: Sequence[str] = ()) -> None:
         with (self.root / f"{program}.log").open("wb") as output:
             process = subprocess.Popen(
-                [program, *arguments],
+                [*prefix, program, *arguments],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
@@ -258,13 +257,13 @@ def docker_engine() -> Iterator[str]:
 
 @pytest.fixture
 def private_engine() -> Iterator[Dockerd]:
-    """An engine of the test's own, which it may kill. Only network modes host and none; busybox is there."""
+    """An engine of the test's own, which it may kill, in a network namespace of its own; busybox is there."""
     reason = why_no_engine()
     if reason:
         pytest.skip(reason)
     # a short path: a unix socket's name has a limit
     root = Path(tempfile.mkdtemp(prefix="encamp-eng-"))
-    engine = Dockerd(root, bridge=False)
+    engine = Dockerd(root, own_network=True)
     try:
         engine.start()
         client = api(engine.endpoint)

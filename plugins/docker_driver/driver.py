@@ -133,7 +133,6 @@ class DockerDriver(Driver):
         if known is not None:
             return self._handle(task.id, known.state)
         name = container_name(task.id)
-        await self.engine.call(lambda _: self._positions.mkdir(mode=0o700, parents=True, exist_ok=True))
         found = await self.launcher.left_over(name, task.id)
         image_id = str(found["Image"]) if found else await self.launcher.image(task, config)
         self.images.hold(image_id, task.id)

@@ -55,6 +55,7 @@ class PositionFile:
     def store(self, position: Position) -> None:
         """Write the position in place; padded, so that a shorter one covers a longer one."""
         if self._fd < 0:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             self._fd = os.open(self.path, os.O_WRONLY | os.O_CREAT | os.O_CLOEXEC, 0o600)
         os.pwrite(self._fd, msgspec.json.encode(position).ljust(256) + b"\n", 0)
 
@@ -191,7 +192,7 @@ class LogPump:
             except OSError as error:
                 if not told:
                     told = True
-                    self.report(f"Logs cannot be written to {self.logs.dir}: {error.strerror}; trying again")
+                    self.report(f"Logs cannot be written to {self.logs.dir}: {error}; trying again")
                 await self._sleep(next(wait))
 
     def _write(self, fresh: dict[StreamName, bytes], position: Position) -> None:

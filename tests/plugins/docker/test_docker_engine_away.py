@@ -72,7 +72,7 @@ async def test_killed_engine_and_its_return(
 
 async def test_containers_that_outlive_the_engine(tmp_path: Path, make_task: MakeTask) -> None:
     root = Path("/tmp") / f"encamp-live-{uuid.uuid4().hex[:8]}"
-    engine = Dockerd(root, bridge=False, options=("--live-restore",))
+    engine = Dockerd(root, own_network=True, options=("--live-restore",))
     maker = Drivers(engine.endpoint, tmp_path)
     try:
         await in_thread(engine.start)

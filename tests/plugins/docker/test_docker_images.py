@@ -36,10 +36,13 @@ class Registry:
         self.client = client
         self.address = address
 
-    def push(self, tag: str = "1", source: str = "busybox:1") -> str:
+    def push(self, tag: str = "1") -> str:
         """A new image in the registry that is not on the engine; its name."""
-        name = f"{self.address}/app-{uuid.uuid4().hex[:8]}"
-        self.client.tag(source, name, tag)
+        unique = uuid.uuid4().hex[:8]
+        name = f"{self.address}/app-{unique}"
+        made = self.client.create_container_from_config({"Image": "busybox:1", "Cmd": ["true"]})["Id"]
+        self.client.commit(made, name, tag, changes=[f"LABEL unique={unique}"])
+        self.client.remove_container(made)
         for line in self.client.push(name, tag, stream=True, decode=True, auth_config=AUTH):
             assert "error" not in line, line
         self.client.remove_image(f"{name}:{tag}")
@@ -254,13 +257,28 @@ async def _gone(registry: Registry, name: str) -> None:
             await asyncio.sleep(0.1)
 
 
-async def _stalled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    """An engine (or a registry) that takes a request and never says anything more."""
-    await reader.readuntil(b"\r\n\r\n")
-    writer.write(b"HTTP/1.0 200 OK\r\n\r\n")
-    with contextlib.suppress(OSError):
-        await reader.read()
-    writer.close()
+class Stalled:
+    """A registry that takes a request and never says anything more."""
+
+    def __init__(self) -> None:
+        self.writers: list[asyncio.StreamWriter] = []
+        self.open = 0
+
+    async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self.writers.append(writer)
+        self.open += 1
+        with contextlib.suppress(OSError):
+            while await reader.read(1000):
+                pass
+        writer.close()
+        self.open -= 1
+
+    async def hang_up(self) -> None:
+        async with asyncio.timeout(END_S):
+            while self.open:
+                for writer in self.writers:
+                    writer.close()
+                await asyncio.sleep(0.02)
 
 
 @pytest.mark.parametrize(
@@ -274,7 +292,8 @@ async def _stalled(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -
 async def test_a_pull_that_stalls_is_given_up(
     drivers: Drivers, make_task: MakeTask, config: dict[str, Any], settings: dict[str, Any], why: str
 ) -> None:
-    server = await asyncio.start_server(_stalled, "127.0.0.1", 0)
+    stalled = Stalled()
+    server = await asyncio.start_server(stalled.handle, "127.0.0.1", 0)
     port = server.sockets[0].getsockname()[1]
     driver = drivers.make(**settings)
     try:
@@ -283,3 +302,5 @@ async def test_a_pull_that_stalls_is_given_up(
         assert caught.value.recoverable
     finally:
         server.close()
+        await driver.close()
+        await stalled.hang_up()

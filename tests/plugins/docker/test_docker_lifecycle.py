@@ -34,14 +34,15 @@ async def test_success_is_exit_code_zero(driver: DockerDriver, make_task: MakeTa
 
 
 async def test_destroy_leaves_nothing(driver: DockerDriver, make_task: MakeTask, client: Any) -> None:
-    task = make_task()
+    task = make_task("echo x; sleep 1000")
     await driver.start(task)
+    await _log_has(task, "x")
     assert client.inspect_container(container_name(task.id))["State"]["Running"]
     await driver.destroy(task.id)
     await driver.destroy(task.id)
     left = client.containers(all=True, filters={"label": f"encamp.task_id={task.id}"})
     assert left == []
-    assert not list((driver.context.data_dir / "positions").iterdir())
+    assert not list(driver.context.data_dir.rglob("*.json"))
     with pytest.raises(TaskNotFound):
         await driver.wait(task.id)
 
