@@ -34,7 +34,6 @@ from plugins.driver import (
 from plugins.raw_exec.config import RawExecConfig, RawExecPluginConfig
 from plugins.supervisor.commands import DEFAULT_PATH, find_program
 from plugins.supervisor.driver import SupervisedDriver
-from plugins.supervisor.kill import MARKER
 from plugins.supervisor.streams import run_command
 from plugins.supervisor.types import CommandSpec, LogTarget, ProcessSpec, StartFailed, key_of
 from plugins.supervisor.users import Account, check_allowed, find_account
@@ -122,8 +121,6 @@ class RawExecDriver(SupervisedDriver):
                 dict[str, Any], plan(machine, self.supervisor.cgroup_parent, key_of(task.id), limits)
             )
             join = cgroup["dirs"]
-        if cgroup is None:
-            env = {**env, MARKER: key_of(task.id)}
         return ProcessSpec(
             id=task.id,
             argv=[program, *config.args],

@@ -66,6 +66,10 @@ class SupervisorClient:
         """The supervisor's process id, for people; 0 before it was known."""
         return self._keeper.pid
 
+    def marker_of(self, task_id: str) -> str:
+        """Return the value of the variable that marks a task's processes where there is no cgroup."""
+        return str(self.directory.absolute() / "tasks" / key_of(task_id))
+
     @staticmethod
     def cgroups() -> tuple[Machine | None, str]:
         """Return (this machine's usable hierarchies or None, why there are none)."""

@@ -84,7 +84,11 @@ class SupervisedDriver(Driver):
         known = self.known(task_id)
         info = known.info
         found = await asyncio.to_thread(
-            known.meter.look, known.state.get("cgroup"), info.pid, info.key, info.start
+            known.meter.look,
+            known.state.get("cgroup"),
+            info.pid,
+            self.supervisor.marker_of(task_id),
+            info.start,
         )
         if found is None:
             raise TaskNotFound(f"task {task_id!r} does not run any more")

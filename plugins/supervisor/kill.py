@@ -24,29 +24,32 @@ if TYPE_CHECKING:
 
     from plugins.cgroups.layout import Layout
 
-#: environment variable that marks processes of a task where there is no cgroup; its value is the task's key.
-MARKER = "ENCAMP_TASK_KEY"
+#: environment variable that marks processes of a task where there is no cgroup; its value is the task's directory
+#: in the supervisor's, so that no two supervisors ever mean the same.
+MARKER = "ENCAMP_TASK"
 _FIRST_DELAY_S = 0.002
 _LAST_DELAY_S = 0.2
 #: rounds after which a process that does not die (stuck in the kernel) is written to the log.
 _COMPLAIN_ROUNDS = 60
 
 
-def has_marker(pid: int, key: str) -> bool:
-    """Say whether a process carries the marker of the task with this key."""
+def has_marker(pid: int, marker: str) -> bool:
+    """Say whether a process carries this marker in its environment."""
+    if not marker:
+        return False
     try:
         with open(f"/proc/{pid}/environ", "rb") as file:
-            return f"{MARKER}={key}".encode() in file.read().split(b"\0")
+            return f"{MARKER}={marker}".encode() in file.read().split(b"\0")
     except OSError:
         return False
 
 
-def find_members(main_pid: int, key: str, start: int) -> list[Stat]:
+def find_members(main_pid: int, marker: str, start: int) -> list[Stat]:
     """Return the living processes of a task that has no cgroup. Cost: reads all of /proc."""
     stats = [stat for stat in all_stats() if stat.start >= start]
     members = {main_pid}
     for stat in stats:
-        if main_pid in (stat.session, stat.pgrp) or has_marker(stat.pid, key):
+        if main_pid in (stat.session, stat.pgrp) or has_marker(stat.pid, marker):
             members.add(stat.pid)
     grew = True
     while grew:
@@ -65,14 +68,14 @@ class Killer:
         label: str,
         layout: Layout | None,
         main: tuple[int, int],
-        key: str,
+        marker: str,
         on_done: Callable[[], None],
     ) -> None:
         self._loop = loop
         self._label = label
         self._layout = layout
         self._main = main
-        self._key = key
+        self._marker = marker
         self._on_done = on_done
         self._delay_s = _FIRST_DELAY_S
         self._rounds = 0
@@ -94,7 +97,7 @@ class Killer:
         pid, start = self._main
         if not pid:
             return True
-        members = find_members(pid, self._key, start)
+        members = find_members(pid, self._marker, start)
         for stat in members:
             fd = open_process(stat.pid, stat.start)
             if fd is not None:

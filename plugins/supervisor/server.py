@@ -100,6 +100,9 @@ class Supervisor:
         self._check_idle()
         self.loop.run()
         self.drop_clients()
+        for task in self.tasks.values():
+            if task.layout is not None:
+                group.remove_parents(task.layout)
 
     # -- life
     # ----------------------------------------------------------------------------------------------------

@@ -24,9 +24,9 @@ class Meter:
     def __init__(self) -> None:
         self._last: tuple[int, int] | None = None
 
-    def look(self, cgroup: dict[str, Any] | None, pid: int, key: str, start: int) -> TaskStats | None:
+    def look(self, cgroup: dict[str, Any] | None, pid: int, marker: str, start: int) -> TaskStats | None:
         """Read the counters now. None: nothing of the task is left. Cost: a few files, or all of /proc."""
-        usage = read_usage(cast("Layout", cgroup)) if cgroup else _from_proc(pid, key, start)
+        usage = read_usage(cast("Layout", cgroup)) if cgroup else _from_proc(pid, marker, start)
         if usage is None:
             return None
         now_ns = time.time_ns()
@@ -45,8 +45,8 @@ class Meter:
         )
 
 
-def _from_proc(pid: int, key: str, start: int) -> Usage | None:
-    members = find_members(pid, key, start)
+def _from_proc(pid: int, marker: str, start: int) -> Usage | None:
+    members = find_members(pid, marker, start)
     if not members:
         return None
     usage = Usage()

@@ -71,7 +71,6 @@ class _Session:
     child: tuple[int, int, int]
     stdin: int
     outputs: list[tuple[int, Literal["stdout", "stderr"]]]
-    has_terminal = False
 
     def end_input(self) -> None:
         """Tell the command that there is no more input."""
@@ -99,8 +98,6 @@ class _Pipes(_Session):
 
 
 class _Terminal(_Session):
-    has_terminal = True
-
     def __init__(self) -> None:
         self.master, slave = os.openpty()
         os.set_blocking(self.master, False)

@@ -19,7 +19,7 @@ from plugins.cgroups import group
 from plugins.logs.limit import Bucket
 from plugins.supervisor import spawn
 from plugins.supervisor.kernel import boot_id, open_process, read_stat, send_signal
-from plugins.supervisor.kill import Killer
+from plugins.supervisor.kill import MARKER, Killer
 from plugins.supervisor.loop import Loop, Timer, log
 from plugins.supervisor.protocol import UNKNOWN_EXIT
 from plugins.supervisor.pump import Pump, enlarge, open_log
@@ -90,6 +90,11 @@ class Task:
         return self.record.get("pid", 0), self.record.get("start", 0)
 
     @property
+    def marker(self) -> str:
+        """Value of the variable by which the task's processes are known where there is no cgroup."""
+        return self.records.path(self.key)
+
+    @property
     def is_over(self) -> bool:
         """True when the exit status is known (or known to be unknown)."""
         return self.state == "exited"
@@ -132,7 +137,10 @@ class Task:
                 for problem in group.create(self.layout):
                     log(f"{self.id}: {problem}")
             self.save("starting")
-            self._child = spawn.fork(self.spec, (fds[0], fds[1], fds[2]))
+            spec = self.spec
+            if self.layout is None:
+                spec = {**spec, "env": {**spec["env"], MARKER: self.marker}}
+            self._child = spawn.fork(spec, (fds[0], fds[1], fds[2]))
             self._note_child(self._child)
         except OSError as error:
             self.fail(
@@ -279,7 +287,7 @@ class Task:
 
     def clear(self, on_done: Callable[[], None]) -> None:
         """Kill all processes of the task, then call back."""
-        Killer(self.loop, self.id, self.layout, self.main, self.key, on_done).turn()
+        Killer(self.loop, self.id, self.layout, self.main, self.marker, on_done).turn()
 
     def _on_clear(self) -> None:
         if self.pidfd >= 0:
@@ -295,7 +303,7 @@ class Task:
     def kill(self) -> None:
         """Kill everything; the exit is noticed in the ordinary way."""
         if self._killer is None and self.state in ("launching", "running"):
-            self._killer = Killer(self.loop, self.id, self.layout, self.main, self.key, self._on_killed)
+            self._killer = Killer(self.loop, self.id, self.layout, self.main, self.marker, self._on_killed)
             self._killer.turn()
 
     def _on_killed(self) -> None:

@@ -27,8 +27,7 @@ def spec_of(root: Path, task_id: str, script: str, *, cgroup: bool = True, **cha
     values = {
         "id": task_id,
         "argv": ["/bin/sh", "-c", script],
-        "env": {"PATH": PATH, "ROOT": str(root / "sup")}
-        | ({} if layout else {"ENCAMP_TASK_KEY": key_of(task_id)}),
+        "env": {"PATH": PATH, "ROOT": str(root / "sup")},
         "cwd": "/",
         "cgroup": layout,
         "join": layout["dirs"] if layout else [],

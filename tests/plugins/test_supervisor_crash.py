@@ -23,6 +23,7 @@ from plugins.supervisor.protocol import PIPE_BYTES
 from plugins.supervisor.types import SupervisorUnavailable, key_of
 from tests.plugins.supervisorkit import (
     assert_nothing_left,
+    cgroups_of,
     is_dead,
     log_of,
     processes_of,
@@ -156,7 +157,7 @@ async def agent_below_init(root, script):
         script,
         cwd=ROOT_DIR,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": ROOT_DIR},
+        env={**os.environ, "PYTHONPATH": ROOT_DIR + ":" + os.environ.get("PYTHONPATH", "")},
     )
     try:
         pids = [int(await asyncio.wait_for(init.stdout.readline(), 20)) for _ in range(2)]
@@ -175,7 +176,7 @@ async def start_agent(root, script):
         script,
         cwd=ROOT_DIR,
         stdout=asyncio.subprocess.PIPE,
-        env={**os.environ, "PYTHONPATH": ROOT_DIR},
+        env={**os.environ, "PYTHONPATH": ROOT_DIR + ":" + os.environ.get("PYTHONPATH", "")},
     )
     return agent, int(await asyncio.wait_for(agent.stdout.readline(), 20))
 
@@ -338,3 +339,12 @@ async def test_shutdown_leaves_nothing(tmp_path):
     await client.destroy("w")
     await client.shutdown()
     await assert_nothing_left(tmp_path)
+
+
+async def test_forced_shutdown_leaves_nothing_but_the_statuses(tmp_path):
+    client = await SupervisorClient.ensure(tmp_path / "sup")
+    await client.start(spec_of(tmp_path, "w", "sleep 1000 & setsid sleep 1000"))
+    await client.shutdown(force=True)
+    assert processes_of(tmp_path) == [] and cgroups_of(tmp_path) == []
+    async with supervised(tmp_path) as client:
+        assert (await client.wait("w")).signal == signal.SIGKILL

@@ -53,12 +53,13 @@ async def test_small_and_alone(tmp_path):
         assert rc.returncode == 75, "a second one must leave"
 
 
-async def test_two_directories_never_share(tmp_path):
+@pytest.mark.parametrize("cgroup", [True, False])
+async def test_two_directories_never_share(tmp_path, cgroup):
     (tmp_path / "b").mkdir()
     async with supervised(tmp_path) as one, supervised(tmp_path / "b") as two:
         assert one.pid != two.pid and one.cgroup_parent != two.cgroup_parent
-        await one.start(spec_of(tmp_path, "same", "sleep 1000"))
-        await two.start(spec_of(tmp_path / "b", "same", "sleep 1000"))
+        await one.start(spec_of(tmp_path, "same", "sleep 1000", cgroup=cgroup))
+        await two.start(spec_of(tmp_path / "b", "same", "sleep 1000", cgroup=cgroup))
         await two.destroy("same")
         assert (await one.recover("same")).state == "running"
 
