@@ -27,7 +27,7 @@ def parse_duration(text: str) -> int:
     """
     rest = text.strip()
     sign = -1 if rest.startswith("-") else 1
-    rest = rest.lstrip("+-") if rest[:1] in "+-" else rest
+    rest = rest[1:] if rest.startswith(("+", "-")) else rest
     if rest == "0":
         return 0
     total, at = Decimal(0), 0

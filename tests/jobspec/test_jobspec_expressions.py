@@ -13,7 +13,13 @@ from daemon.jobspec.hcl.functions.registry import REGISTRY, load_all
 from daemon.jobspec.source import Source
 
 NAMES = {
-    "var": {"list": [1, 2, 3], "map": {"a": 1, "b": 2}, "text": "hello", "null": None, "deep": {"x": [{"y": "z"}]}},
+    "var": {
+        "list": [1, 2, 3],
+        "map": {"a": 1, "b": 2},
+        "text": "hello",
+        "null": None,
+        "deep": {"x": [{"y": "z"}]},
+    },
     "local": {"n": 5},
 }
 
@@ -114,7 +120,10 @@ VALUES: list[tuple[str, Any]] = [
     ("range(1, 4)", [1, 2, 3]),
     ("range(4, 0, -2)", [4, 2]),
     ('chomp("x\\n")', "x"),
-    ('format("%s %5.2f %-4d| %04d %x %t %q %v %%", "a", 1.5, 7, 42, 255, true, "q", [1])', 'a  1.50 7   | 0042 ff true "q" [1] %'),
+    (
+        'format("%s %5.2f %-4d| %04d %x %t %q %v %%", "a", 1.5, 7, 42, 255, true, "q", [1])',
+        'a  1.50 7   | 0042 ff true "q" [1] %',
+    ),
     ('format("%[2]s %[1]s", "a", "b")', "b a"),
     ('formatlist("%s-%s", ["a", "b"], "x")', ["a-x", "b-x"]),
     ('indent(2, "a\\nb")', "a\n  b"),
@@ -227,8 +236,11 @@ MESSAGES = [
     ("pow(10, 100000)", "the result is too large"),
     ('cidrsubnet("10.0.0.0/30", 4, 1)', "cidrsubnet: 10.0.0.0/30 cannot be extended by 4 bits"),
     ('convert("x", number)', "convert: a number is needed, not the text 'x'"),
-    ('convert({}, object({ a = string }))', 'convert: the attribute "a" is missing'),
-    ("setproduct(range(1000), range(1000))", "setproduct: the product has 1000000 elements, more than 100000"),
+    ("convert({}, object({ a = string }))", 'convert: the attribute "a" is missing'),
+    (
+        "setproduct(range(1000), range(1000))",
+        "setproduct: the product has 1000000 elements, more than 100000",
+    ),
     ("", "an expression is missing here"),
     ("1 +", "this expression is incomplete"),
     ("a b", "unexpected 'b'"),

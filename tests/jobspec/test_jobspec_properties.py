@@ -75,15 +75,21 @@ def groups(draw: st.DrawFn, name: str, job_type: JobType) -> TaskGroup:
     if labels:
         networks = (
             Network(
-                reserved_ports=tuple(Port(label=each, value=1000 + at) for at, each in enumerate(labels[:split])),
-                dynamic_ports=tuple(Port(label=each, to=draw(st.integers(-1, 9000))) for each in labels[split:]),
+                reserved_ports=tuple(
+                    Port(label=each, value=1000 + at) for at, each in enumerate(labels[:split])
+                ),
+                dynamic_ports=tuple(
+                    Port(label=each, to=draw(st.integers(-1, 9000))) for each in labels[split:]
+                ),
             ),
         )
     volumes = draw(st.dictionaries(NAMES, st.booleans(), max_size=2))
     made = [draw(tasks(each)) for each in names]
     if volumes:
         mount = VolumeMount(volume=next(iter(volumes)), destination="/x", read_only=draw(st.booleans()))
-        made[0] = Task(**{**{f: getattr(made[0], f) for f in made[0].__struct_fields__}, "volume_mounts": (mount,)})
+        made[0] = Task(
+            **{**{f: getattr(made[0], f) for f in made[0].__struct_fields__}, "volume_mounts": (mount,)}
+        )
     policy = None
     if job_type is not JobType.SYSTEM and draw(st.booleans()):
         policy = ReschedulePolicy(delay_ns=draw(st.integers(5 * 10**9, 10**12)), max_delay_ns=10**13)
@@ -160,8 +166,46 @@ def test_random_text_never_crashes(data: bytes | str) -> None:
 
 
 PIECES = st.sampled_from(
-    ['job "a" {', "}", "{", "[", "]", "(", ")", '"', "${", "%{", "<<E\n", "E\n", "=", "a", "1", ",", ".", "\n", "?"]
-    + [":", "for x in", "if", "else", "endif", "...", "=>", "*", "-", "!", "#", "//", "/*", "*/", "\\", "group", "null"]
+    [
+        'job "a" {',
+        "}",
+        "{",
+        "[",
+        "]",
+        "(",
+        ")",
+        '"',
+        "${",
+        "%{",
+        "<<E\n",
+        "E\n",
+        "=",
+        "a",
+        "1",
+        ",",
+        ".",
+        "\n",
+        "?",
+    ]
+    + [
+        ":",
+        "for x in",
+        "if",
+        "else",
+        "endif",
+        "...",
+        "=>",
+        "*",
+        "-",
+        "!",
+        "#",
+        "//",
+        "/*",
+        "*/",
+        "\\",
+        "group",
+        "null",
+    ]
 )
 
 
@@ -178,7 +222,12 @@ GOOD = sorted((Path(__file__).parent / "cases" / "good").glob("*.nomad*"))
 
 
 @SPEED
-@given(st.sampled_from(GOOD), st.integers(0, 2000), st.integers(1, 30), st.sampled_from(["", "}", '"', "${", "x = 1"]))
+@given(
+    st.sampled_from(GOOD),
+    st.integers(0, 2000),
+    st.integers(1, 30),
+    st.sampled_from(["", "}", '"', "${", "x = 1"]),
+)
 def test_a_damaged_file_never_crashes(path: Path, at: int, length: int, put: str) -> None:
     text = path.read_text()
     at %= len(text)
