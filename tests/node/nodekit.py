@@ -235,7 +235,7 @@ def make_agent(data_dir: Path, server: Any, *, raw_exec: bool = False, **facts: 
 async def running(data_dir: Path, server: Any, **facts: Any) -> Any:
     """A started agent; at the end its tasks are ended too."""
     agent = make_agent(data_dir, server, **facts)
-    await agent.start()
+    await asyncio.wait_for(agent.start(), 2 * DEADLINE_S)
     try:
         if not server.away:
             await asyncio.wait_for(agent.ready.wait(), DEADLINE_S)

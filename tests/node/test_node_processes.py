@@ -188,3 +188,69 @@ async def test_an_agent_killed_at_any_moment_ends_with_the_right_tasks(data_dir,
         for alloc_id in ALLOC_IDS:
             await server.status(alloc_id, ClientStatus.COMPLETE)
         assert processes_with(marker) == []
+
+
+async def test_a_killed_supervisor_costs_no_task(data_dir):
+    marker = f"marker-{data_dir.name}-{os.getpid()}"
+    server = Server()
+    async with running(data_dir, server, raw_exec=True) as agent:
+        alloc_id = server.place(make_job(shell(f": {marker}; while true; do echo x; sleep 0.05; done")))
+        await server.status(alloc_id, ClientStatus.RUNNING)
+        before = await until(lambda: processes_with(marker))
+        os.kill(agent._drivers._supervisor.pid, signal.SIGKILL)
+        size = len(await read_logs(agent, alloc_id))
+        for _ in range(200):
+            if len(await read_logs(agent, alloc_id)) > size + 20:
+                break
+            await asyncio.sleep(0.05)
+        else:
+            raise AssertionError("nothing is logged any more")
+        assert processes_with(marker) == before
+        assert server.allocs[alloc_id].task_states["web"].restarts == 0
+        server.stop(alloc_id)
+        await server.status(alloc_id, ClientStatus.COMPLETE)
+        assert processes_with(marker) == []
+
+
+async def test_agent_and_supervisor_killed_together_leave_no_second_process(data_dir):
+    marker = f"marker-{data_dir.name}-{os.getpid()}"
+    script = f": {marker}; while true; do sleep 0.1; done"
+    child = subprocess.Popen(
+        [sys.executable, "-c", textwrap.dedent(CHILD), "wait", str(data_dir), script, *ALLOC_IDS],
+        stdout=subprocess.PIPE,
+        cwd=Path(__file__).parents[2],
+    )
+    try:
+        await asyncio.to_thread(child.stdout.readline)
+        assert len(processes_with(marker)) == 3
+        [supervisor] = [
+            int(entry.name)
+            for entry in Path("/proc").iterdir()
+            if entry.name.isdecimal()
+            and _cmdline(entry).endswith(str(data_dir / "supervisor").encode() + b"\0")
+        ]
+    finally:
+        os.kill(child.pid, signal.SIGKILL)
+        child.wait()
+        child.stdout.close()
+    os.kill(supervisor, signal.SIGKILL)
+    server = Server()
+    async with running(data_dir, server, raw_exec=True):
+        job = make_job(shell(script))
+        for alloc_id in ALLOC_IDS:
+            server.place(job, alloc_id)
+        for alloc_id in ALLOC_IDS:
+            await server.status(alloc_id, ClientStatus.RUNNING)
+        await until(lambda: len(processes_with(marker)) == 3)
+        for alloc_id in ALLOC_IDS:
+            server.stop(alloc_id)
+        for alloc_id in ALLOC_IDS:
+            await server.status(alloc_id, ClientStatus.COMPLETE)
+        assert processes_with(marker) == []
+
+
+def _cmdline(entry: Path) -> bytes:
+    try:
+        return (entry / "cmdline").read_bytes()
+    except OSError:
+        return b""
