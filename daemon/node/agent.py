@@ -161,7 +161,7 @@ class NodeAgent:
         self._lock.take()
         self.identity = load_identity(state)
         self._rebooted = rebooted(state)
-        make_root(self.config.alloc_path)
+        make_root(self.config.alloc_path, self.config.data_dir)
         self._store.open()
 
     def _make_parts(self) -> None:

@@ -19,6 +19,7 @@ from daemon.node.disk.prepare import remove
 from daemon.node.gc import DiskUse, Ended, collectable, reason
 from daemon.node.report import Reporter
 from daemon.node.runner.alloc_runner import AllocRunner
+from daemon.node.runner.records import AllocPhase
 from daemon.node.store import NodeStore, job_key
 
 log = logging.getLogger("encamp.node")
@@ -67,6 +68,12 @@ class Collector:
             await self.collect_needed()
 
     def _ended(self) -> list[Ended]:
+        # a replacement that has not begun yet may still take over its predecessor's data
+        awaited = {
+            runner.placed.alloc.previous_allocation
+            for runner in self._runners.values()
+            if runner.core.record.phase in (AllocPhase.WAITING, AllocPhase.PREPARING)
+        }
         return [
             Ended(
                 alloc_id=runner.alloc_id,
@@ -75,7 +82,9 @@ class Collector:
                 done_at_ns=runner.core.record.done_at_ns,
             )
             for runner in self._runners.values()
-            if runner.done.is_set() and self._reporter.is_told(runner.alloc_id)
+            if runner.done.is_set()
+            and runner.alloc_id not in awaited
+            and self._reporter.is_told(runner.alloc_id)
         ]
 
     def _use(self) -> DiskUse:

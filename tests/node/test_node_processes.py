@@ -254,3 +254,36 @@ def _cmdline(entry: Path) -> bytes:
         return (entry / "cmdline").read_bytes()
     except OSError:
         return b""
+
+
+@pytest.mark.root
+async def test_a_tasks_user_reaches_its_directories_and_nobody_elses(tmp_path):
+    import shutil
+    import tempfile
+
+    # not below pytest's directory, which other users cannot pass through
+    root = Path(tempfile.mkdtemp())
+    try:
+        root.chmod(0o711)
+        data_dir = root / "data"
+        data_dir.mkdir(mode=0o700)
+        server = Server()
+        async with running(data_dir, server, raw_exec=True) as agent:
+            script = (
+                'id -un; pwd; echo x > "$NOMAD_TASK_DIR/mine"; echo x > "$NOMAD_ALLOC_DIR/data/shared";'
+                'echo x > "$NOMAD_SECRETS_DIR/token"; cat "$NOMAD_ALLOC_DIR/../root/secrets/key" 2>&1; ls ../..'
+            )
+            owner = shell('echo key > "$NOMAD_SECRETS_DIR/key"; sleep 100', "root")
+            other = shell(script, "other", user="nobody", restart_policy=None)
+            alloc_id = server.place(make_job(owner, other, type=JobType.BATCH))
+            key = data_dir / "alloc" / alloc_id / "root" / "secrets" / "key"
+            await until(lambda: key.exists() and server.allocs[alloc_id].task_states["other"].finished_at_ns)
+            log = await read_logs(agent, alloc_id, "other")
+            assert log.splitlines()[:2] == ["nobody", str(data_dir / "alloc" / alloc_id / "other")]
+            assert "Permission denied" in log
+            layout = data_dir / "alloc" / alloc_id
+            assert (layout / "other/local/mine").exists() and (layout / "alloc/data/shared").exists()
+            server.stop(alloc_id)
+            await server.status(alloc_id, ClientStatus.FAILED)
+    finally:
+        shutil.rmtree(root)

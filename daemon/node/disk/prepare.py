@@ -16,6 +16,7 @@ import logging
 import os
 import pwd
 import shutil
+import stat
 from pathlib import Path
 
 import msgspec
@@ -39,10 +40,16 @@ class TaskDirs(msgspec.Struct, frozen=True, kw_only=True):
     secrets_mb: int = SECRETS_MB
 
 
-def make_root(alloc_dir: Path) -> None:
-    """The directory of all allocations."""
+def make_root(alloc_dir: Path, data_dir: Path) -> None:
+    """The directory of all allocations, which tasks under other users must be able to pass through.
+
+    What else is in the data directory keeps its own modes; its names can be guessed, not listed.
+    """
     alloc_dir.mkdir(parents=True, exist_ok=True)
     alloc_dir.chmod(0o711)
+    for parent in (alloc_dir.parent, *alloc_dir.parent.parents):
+        if parent == data_dir or data_dir in parent.parents:
+            parent.chmod(stat.S_IMODE(parent.stat().st_mode) | 0o011)
 
 
 def prepare(layout: AllocLayout, tasks: tuple[TaskDirs, ...]) -> None:

@@ -287,7 +287,8 @@ class AllocRunner:
         if self.core.ending:
             raise Conflict(f"allocation {self.alloc_id} is ending or has ended; it cannot be restarted")
         if task:
-            self.running(task)
+            if task not in self.core.tasks or self.core.tasks[task].record.phase != Phase.BACKOFF:
+                self.running(task)
             self.feed(i.ForTask(task=task, input=i.Restart(reason=reason)))
             return
         for name, core in self.core.tasks.items():
