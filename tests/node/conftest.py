@@ -9,6 +9,9 @@ from pathlib import Path
 import pytest
 
 from daemon.node.disk.mounts import mounts_below, unmount_below
+from tests.engine import docker_engine
+
+__all__ = ["docker_engine"]
 
 
 def _processes_of(data_dir: Path) -> list[int]:

@@ -214,11 +214,13 @@ def node_config(data_dir: Path, **facts: Any) -> NodeConfig:
     return NodeConfig(data_dir=data_dir, name="test-node", dev=True, **facts)
 
 
-def make_agent(data_dir: Path, server: Any, *, raw_exec: bool = False, **facts: Any) -> NodeAgent:
-    """An agent with mock_driver, and raw_exec with a supervisor of its own when asked."""
+def make_agent(
+    data_dir: Path, server: Any, *, raw_exec: bool = False, extra: Any = (), **facts: Any
+) -> NodeAgent:
+    """An agent with mock_driver, raw_exec with a supervisor of its own when asked, and `extra` driver classes."""
     from plugins.mock_driver.driver import MockDriver
 
-    drivers: dict[str, Any] = {"mock_driver": MockDriver}
+    drivers: dict[str, Any] = {"mock_driver": MockDriver, **{kind.name: kind for kind in extra}}
     supervisor = None
     if raw_exec:
         from plugins.raw_exec.driver import RawExecDriver
