@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol
@@ -84,6 +85,7 @@ class Bench:
         self.supervisor: SupervisorClient | None = None
         self.driver: Driver
         self._count = 0
+        self._run = uuid.uuid4().hex[:8]
 
     async def open(self) -> None:
         """Make everything."""
@@ -109,14 +111,16 @@ class Bench:
     def task(self, config: Scenario, **changes: Any) -> TaskConfig:
         """Return a task with fresh directories."""
         self._count += 1
-        base = self.root / "allocs" / f"alloc{self._count}"
+        # unique over all benches: a container engine is shared by tests that run at the same time
+        alloc_id = f"{self._run}-alloc{self._count}"
+        base = self.root / "allocs" / alloc_id
         for name in ("alloc/logs", "alloc/data", "alloc/tmp", "web/local", "web/secrets", "web/tmp"):
             (base / name).mkdir(parents=True, exist_ok=True)
         for name in ("alloc/data", "alloc/tmp", "web/local", "web/secrets", "web/tmp"):
             (base / name).chmod(0o777)
         values: dict[str, Any] = {
-            "id": f"alloc{self._count}/web/0",
-            "alloc_id": f"alloc{self._count}",
+            "id": f"{alloc_id}/web/0",
+            "alloc_id": alloc_id,
             "alloc_name": "kit.group[0]",
             "job_id": "kit",
             "namespace": "default",

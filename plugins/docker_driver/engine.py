@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import random
 import socket
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractAsyncContextManager
@@ -36,6 +37,8 @@ THREADS: Final = 8
 CALL_TIMEOUT_S: Final = 120
 CLOSE_TIMEOUT_S: Final = 5.0
 QUESTION_TIMEOUT_S: Final = 4.0
+#: the API of Engine 23.0, which rewrote the reading of rotated log files.
+FOLLOWS_API: Final = (1, 42)
 
 
 def pauses(first_s: float = 0.1, most_s: float = 5.0) -> Iterator[float]:
@@ -53,8 +56,11 @@ class Engine:
         self.address = address
         self.call_timeout_s = call_timeout_s
         self._client: docker.APIClient | None = None
+        self._follows: bool | None = None
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
         self._version = ""
+        self._lock = threading.Lock()
+        self._is_closed = False
 
     async def call(self, question: Callable[[Any], T]) -> T:
         """Ask the engine through the SDK. Raises EngineDown or EngineError.
@@ -69,8 +75,10 @@ class Engine:
         import requests.exceptions
 
         self._check_listening()
+        client: docker.APIClient | None = None
         try:
-            return question(self._connected())
+            client = self._connected()
+            return question(client)
         except docker.errors.APIError as error:
             status = error.response.status_code if error.response is not None else 500
             raise EngineError(
@@ -83,6 +91,9 @@ class Engine:
         except (requests.exceptions.RequestException, docker.errors.DockerException, OSError) as error:
             self._forget()
             raise EngineDown(unreachable(self.address)) from error
+        finally:
+            if client is not None and client is not self._client:
+                client.close()  # forgotten or closed meanwhile by another thread
 
     def _check_listening(self) -> None:
         """Knock before the SDK does: it leaks a socket for each connection that is refused."""
@@ -98,22 +109,28 @@ class Engine:
 
     def _connected(self) -> docker.APIClient:
         """The client, made at first use and after the engine was away: another version may have come."""
-        client = self._client
-        if client is None:
-            import docker
+        with self._lock:
+            if self._is_closed:
+                raise EngineDown("the docker driver is closed")
+            if self._client is None:
+                self._client = self._new_client()
+            return self._client
 
-            tls = None
-            if self.address.has_tls:
-                pair = (self.address.cert, self.address.key) if self.address.cert else None
-                tls = docker.TLSConfig(client_cert=pair, ca_cert=self.address.ca or None, verify=True)
-            client = docker.APIClient(
-                base_url=self.address.url, version="auto", timeout=self.call_timeout_s, tls=tls or False
-            )
-            self._client = client
-        return client
+    def _new_client(self) -> docker.APIClient:
+        import docker
+
+        tls: docker.TLSConfig | None = None
+        if self.address.has_tls:
+            pair = (self.address.cert, self.address.key) if self.address.cert else None
+            tls = docker.TLSConfig(client_cert=pair, ca_cert=self.address.ca or None, verify=True)
+        return docker.APIClient(
+            base_url=self.address.url, version="auto", timeout=self.call_timeout_s, tls=tls or False
+        )
 
     def _forget(self) -> None:
-        client, self._client = self._client, None
+        with self._lock:
+            client, self._client = self._client, None
+        self._follows = None
         if client is not None:
             client.close()
 
@@ -152,6 +169,14 @@ class Engine:
             ) from error
         return {}
 
+    async def follows_rotation(self) -> bool:
+        """Whether the engine's following log streams are exact while its log files rotate (since 23.0)."""
+        if self._follows is None:
+            version = await self.call(lambda client: str(client.version(api_version=False)["ApiVersion"]))
+            major, _, minor = version.partition(".")
+            self._follows = (int(major), int(minor or 0)) >= FOLLOWS_API
+        return self._follows
+
     async def inspect(self, container: str) -> dict[str, Any]:
         """Everything the engine knows of a container. Raises EngineError 404."""
         found: dict[str, Any] = await self.call(lambda client: client.inspect_container(container))
@@ -167,6 +192,7 @@ class Engine:
 
     async def close(self) -> None:
         """Close connections and end the threads, without waiting for an engine that hangs."""
+        self._is_closed = True
         self._forget()
         self._pool.shutdown(wait=False, cancel_futures=True)
         await asyncio.sleep(0)

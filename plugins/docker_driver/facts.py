@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import re
+import signal
 from typing import Any, Final
 
 from plugins.docker_driver.stream import EngineDown, EngineError
 from plugins.driver import DriverError, ExitResult, TaskStats
 
 _PORT: Final = re.compile(r"(?:Bind for|listen tcp4?|listen udp4?|exposing port \w+) ([\d.:\[\]a-f]+:\d+)")
+#: added to a signal's number in an exit code.
+SIGNAL_CODES: Final = 128
 #: words of the engine's refusals that a later attempt may not meet again.
 _PASSING: Final = ("address already in use", "port is already allocated", "timeout", "no space left")
 
@@ -23,6 +26,8 @@ def exit_result(inspected: dict[str, Any]) -> ExitResult | None:
     code = int(state.get("ExitCode") or 0)
     return ExitResult(
         exit_code=code,
+        # the engine tells death by a signal as a shell does
+        signal=code - SIGNAL_CODES if SIGNAL_CODES < code <= SIGNAL_CODES + signal.SIGRTMAX else 0,
         # a child of a healthy main process may have been killed for memory: that is not the task's end
         oom_killed=bool(state.get("OOMKilled")) and code != 0,
         error=str(state.get("Error") or "") if code != 0 else "",

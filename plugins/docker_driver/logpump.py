@@ -15,7 +15,7 @@ import logging
 import os
 from collections.abc import Callable
 from concurrent.futures import Executor
-from contextlib import suppress
+from contextlib import AbstractAsyncContextManager, suppress
 from pathlib import Path
 from typing import Final, TypeVar
 
@@ -35,7 +35,15 @@ MIB: Final = 2**20
 ENDED_PAUSE_S: Final = 0.25
 #: how long a stream may go on following an ended container.
 FOLLOW_GRACE_S: Final = 1.0
+#: how long an old engine's output gathers before it is read, so that a busy task costs few readings.
+BELL_PAUSE_S: Final = 0.2
 NO_READING_STATUS: Final = (500, 501)
+
+
+async def _ring(stream: EngineStream, bell: asyncio.Event) -> None:
+    """Throw away what comes, and say that something came."""
+    while await stream.read():
+        bell.set()
 
 
 class PositionFile:
@@ -151,23 +159,63 @@ class LogPump:
         return bool(state.get("Running"))
 
     async def _copy(self, resume: Resume) -> None:
-        """One stream from the position to its end."""
-        query: dict[str, str | int] = {"stdout": 1, "stderr": 1, "timestamps": 1}
-        query["follow"] = 0 if self._ended.is_set() else 1
+        """Everything from the position to the container's end, or to a break."""
+        if self._ended.is_set():
+            await self._read(resume, follow=False)
+        elif await self.engine.follows_rotation():
+            await self._read(resume, follow=True)
+        else:
+            await self._read_on_bell(resume)
+
+    async def _read_on_bell(self, resume: Resume) -> None:
+        """Follow an engine whose following stream skips and repeats when its files rotate.
+
+        The following stream only rings; each ring is answered by a reading of what the engine has kept, which
+        is exact. Old engines only, since each reading begins at the front of the engine's file.
+        """
+        bell = asyncio.Event()
+        async with self._open(resume, follow=True) as stream:
+            self._stream = stream
+            ringing = asyncio.create_task(_ring(stream, bell), name=f"docker log bell {self.container[:12]}")
+            try:
+                while not ringing.done():
+                    bell.clear()
+                    await self._read(resume, follow=False)
+                    waiter = asyncio.create_task(bell.wait(), name="docker log bell wait")
+                    await asyncio.wait([ringing, waiter], return_when=asyncio.FIRST_COMPLETED)
+                    waiter.cancel()
+                    await asyncio.wait([waiter])
+                    await asyncio.wait([ringing], timeout=BELL_PAUSE_S)
+            finally:
+                ringing.cancel()
+                await asyncio.wait([ringing])
+        if not ringing.cancelled() and (error := ringing.exception()) is not None:
+            raise error
+        await self._read(resume, follow=False)
+
+    def _open(self, resume: Resume, *, follow: bool) -> AbstractAsyncContextManager[EngineStream]:
+        query: dict[str, str | int] = {"stdout": 1, "stderr": 1, "timestamps": 1, "follow": int(follow)}
         since = resume.position.since()
         if since:
             query["since"] = since
+        path = f"/containers/{self.container}/logs"
+        return self.engine.stream("GET", path, query=query, answer_timeout_s=None)
+
+    async def _read(self, resume: Resume, *, follow: bool) -> None:
+        """One stream from the position to its end."""
+        again = Resume(resume.position)
         reader = LineReader() if self.tty else FrameReader()
         bucket = Bucket(self.logs.rate_limit_bytes, asyncio.get_running_loop().time())
-        path = f"/containers/{self.container}/logs"
-        async with self.engine.stream("GET", path, query=query, answer_timeout_s=None) as stream:
-            self._stream = stream if query["follow"] else None
+        async with self._open(resume, follow=follow) as stream:
+            if follow:
+                self._stream = stream
             while True:
                 chunk = await stream.read()
                 messages = reader.feed(chunk) if chunk else reader.finish()
                 if not chunk and messages and (self._abandoned or await self._is_running()):
                     return  # the connection broke inside a line, which will come again
-                fresh = resume.accept(messages)
+                fresh = again.accept(messages)
+                resume.position = again.position
                 if fresh:
                     await self._store(fresh, resume.position)
                     await self._pace(bucket, sum(map(len, fresh.values())))

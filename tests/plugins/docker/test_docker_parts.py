@@ -302,6 +302,13 @@ def test_how_a_container_ended(state: dict[str, Any], expected: Any) -> None:
     assert expected == (found and (found.exit_code, found.oom_killed, found.error))
 
 
+@pytest.mark.parametrize(("code", "number"), [(137, 9), (143, 15), (128, 0), (255, 0), (1, 0)])
+def test_the_signal_in_an_exit_code(code: int, number: int) -> None:
+    found = exit_result({"State": {"Status": "exited", "ExitCode": code}})
+    assert found is not None
+    assert (found.exit_code, found.signal) == (code, number)
+
+
 def test_cpu_percent_from_two_samples() -> None:
     meter = CpuMeter()
     sample: dict[str, Any] = {
