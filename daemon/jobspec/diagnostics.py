@@ -44,14 +44,19 @@ class Diagnostic:
         return f"{where}{self.severity}: {self.summary}"
 
 
+def printable(text: str) -> str:
+    """Text from a file with what could move a terminal's cursor made visible."""
+    return text if text.isprintable() else "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 def error(summary: str, range_: Range | None, *, detail: str = "", suggestion: str = "") -> Diagnostic:
     """An error."""
-    return Diagnostic(Severity.ERROR, summary, detail, range_, suggestion)
+    return Diagnostic(Severity.ERROR, printable(summary), detail, range_, printable(suggestion))
 
 
 def warning(summary: str, range_: Range | None, *, detail: str = "", suggestion: str = "") -> Diagnostic:
     """A warning."""
-    return Diagnostic(Severity.WARNING, summary, detail, range_, suggestion)
+    return Diagnostic(Severity.WARNING, printable(summary), detail, range_, printable(suggestion))
 
 
 class DiagnosticError(Exception):

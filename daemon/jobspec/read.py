@@ -10,6 +10,7 @@ Source: spec/jobfile-parsing.md 4.5.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -22,6 +23,8 @@ if TYPE_CHECKING:
 
 #: Nomad keeps sources up to 1 MB; beyond this no file was written by hand.
 SIZE_MAX_BYTES = 2 * 1024 * 1024
+#: control characters other than white space, and lone surrogates.
+_NO_TEXT = re.compile("[\x00-\x08\x0e-\x1f\ud800-\udfff]")
 
 
 @dataclass(slots=True)
@@ -52,13 +55,13 @@ def decode_text(data: str | bytes, name: str) -> tuple[Source, list[Diagnostic]]
         if len(text) > SIZE_MAX_BYTES:
             return _refused(name, f"the file has {len(text)} characters, more than {SIZE_MAX_BYTES}")
     source = Source(name, text.removeprefix("\ufeff"))
-    for at, char in enumerate(source.text):
-        if char < " " and char not in "\t\n\r\f\v":
-            what = f"this is not text: it holds the control character 0x{ord(char):02x}"
-            return source, [error(what, source.range(at, at + 1))]
-        if "\ud800" <= char <= "\udfff":
-            return _refused(name, "this is not text: it holds half of a surrogate pair")
-    return source, []
+    wrong = _NO_TEXT.search(source.text)
+    if wrong is None:
+        return source, []
+    if wrong.group() >= "\ud800":
+        return _refused(name, "this is not text: it holds half of a surrogate pair")
+    what = f"this is not text: it holds the control character 0x{ord(wrong.group()):02x}"
+    return source, [error(what, source.range(wrong.start(), wrong.end()))]
 
 
 def _refused(name: str, summary: str) -> tuple[Source, list[Diagnostic]]:

@@ -62,8 +62,9 @@ def _check_job(job: Job, report: Report) -> None:
     for key in ("region", "namespace", "name"):
         report.need(bool(getattr(job, key)), key, f"{key} cannot be empty")
     report.need(bool(job.id), "id", "a job needs an id", 'job "id" { ... }')
-    blank = any(char.isspace() or char == "\0" for char in job.id)
-    report.need(not blank, "id", f"the job id {job.id!r} holds white space", "use - or _ instead")
+    blank = any(char.isspace() or not char.isprintable() for char in job.id)
+    message = f"the job id {job.id!r} holds white space or control characters"
+    report.need(not blank, "id", message, "use - or _ instead")
     report.need("\0" not in job.name, "name", "a job's name cannot hold a NUL")
     most = f"priority lies from 1 to {PRIORITY_MAX}, not {job.priority}"
     report.need(1 <= job.priority <= PRIORITY_MAX, "priority", most)

@@ -249,6 +249,7 @@ def test_a_damaged_file_never_crashes(path: Path, at: int, length: int, put: str
         "x = <<E\n" + "%{ if true }" * 3000 + "\nE\n",
         '"k" = ' + "[" * 3000 + "]" * 3000,
         '"k" { "k" { ' * 500 + "}}" * 500,
+        'x = "a\nb"\n' + "a {\n" * 3000 + "}\n" * 3000,
     ],
     ids=lambda text: text[:12].replace("\n", " "),
 )

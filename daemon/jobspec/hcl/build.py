@@ -102,6 +102,16 @@ class _Builder:
 
     def block(self, tree: Any) -> n.RawBlock:
         """A `block` rule."""
+        self.level += 1
+        if self.level > DEPTH_MAX * 2:
+            raise DiagnosticError(error("these blocks are nested too deep", self.place(tree)))
+        try:
+            return self.read_block(tree)
+        finally:
+            self.level -= 1
+
+    def read_block(self, tree: Any) -> n.RawBlock:
+        """Head, labels and body."""
         head = [each for each in tree.children if not _is_token(each) and each.data not in (*_NOISE, "body")]
         body = next(each for each in tree.children if not _is_token(each) and each.data == "body")
         labels = []

@@ -81,7 +81,7 @@ def locate(node: n.Node, scope: Scope) -> Value:
         data: dict[str, Value] = {}
         keys: dict[str, Range] = {}
         for key_node, value_node in node.items:
-            key = _key_text(key_node, scope)
+            key = _new_key(key_node, scope, data)
             data[key] = locate(value_node, scope)
             keys[key] = key_node.range
         return Value(data, node.range, keys)
@@ -94,6 +94,13 @@ def _key_text(node: n.Node, scope: Scope) -> str:
         return to_text(value)
     except ConversionError as failure:
         raise fail(f"as a key {failure}", node.range) from None
+
+
+def _new_key(node: n.Node, scope: Scope, taken: Mapping[str, Any]) -> str:
+    key = _key_text(node, scope)
+    if key in taken:
+        raise fail(f'the key "{key}" is given twice', node.range)
+    return key
 
 
 def _literal(node: n.Literal, scope: Scope) -> Any:
@@ -261,7 +268,10 @@ def _tuple(node: n.TupleNode, scope: Scope) -> Any:
 
 
 def _object(node: n.ObjectNode, scope: Scope) -> Any:
-    return {_key_text(key, scope): evaluate(value, scope) for key, value in node.items}
+    result: dict[str, Any] = {}
+    for key, value in node.items:
+        result[_new_key(key, scope, result)] = evaluate(value, scope)
+    return result
 
 
 def _for(node: n.For, scope: Scope) -> Any:

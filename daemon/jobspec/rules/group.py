@@ -18,7 +18,7 @@ from daemon.model.resources import Network, Port
 
 def check_group(job: Job, group: TaskGroup, report: Report) -> None:
     """One group of a job."""
-    report.need("\0" not in group.name, "", "a group's name cannot hold a NUL")
+    report.need(group.name.isprintable(), "", "a group's name cannot hold control characters")
     report.need(group.count >= 0, "count", "count cannot be negative")
     if job.type is JobType.SYSTEM and group.count > 1:
         message = "a system job runs once on every node: count is 1"
@@ -33,7 +33,9 @@ def check_group(job: Job, group: TaskGroup, report: Report) -> None:
         batch = job.type in (JobType.BATCH, JobType.SYSBATCH)
         report.need(batch, "max_run_duration", "only batch jobs have a max_run_duration")
     disk = group.ephemeral_disk.size_mb
-    report.need(disk >= 10, "ephemeral_disk", f"an ephemeral disk has at least 10 MB, not {disk}")
+    report.below("ephemeral_disk").need(
+        disk >= 10, "size", f"an ephemeral disk has at least 10 MB, not {disk}"
+    )
     _check_networks(group, report)
     for name, volume in group.volumes.items():
         inner = report.below(step("volume", name))

@@ -57,7 +57,7 @@ def _check_name(task: Task, report: Report) -> None:
         report.error(
             "", 'a task cannot be named "alloc": that is the shared directory', "choose another name"
         )
-    elif "/" in task.name or "\0" in task.name or task.name in (".", ".."):
+    elif "/" in task.name or not task.name.isprintable() or task.name in (".", ".."):
         report.error(
             "", f'the task name "{task.name}" cannot be a directory\'s name', "use letters, digits and -"
         )
