@@ -64,6 +64,8 @@ class Failure(msgspec.Struct, frozen=True, array_like=True):
 _headers = msgspec.msgpack.Decoder(Header)
 _failures = msgspec.msgpack.Decoder(Failure)
 _encoder = msgspec.msgpack.Encoder()
+#: what hostile bytes make the decoder raise.
+_UNREADABLE = (msgspec.DecodeError, ValueError, TypeError, RecursionError)
 
 
 def encode_header(header: Header) -> bytes:
@@ -78,7 +80,7 @@ def decode_header(data: bytes | memoryview) -> Header:
     """
     try:
         header = _headers.decode(data)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         raise PeerFault(f"not an encamp RPC frame: {error}") from error
     if header.protocol != PROTOCOL:
         raise PeerFault(
@@ -98,6 +100,6 @@ def decode_failure(data: bytes | memoryview) -> EncampError:
     """The error that the other side reported."""
     try:
         failure = _failures.decode(data)
-    except msgspec.DecodeError as error:
+    except _UNREADABLE as error:
         return PeerFault(f"the peer reported a failure that cannot be read: {error}")
     return rebuild(failure.code, failure.message, failure.details)

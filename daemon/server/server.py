@@ -112,6 +112,7 @@ class Server:
                 self.heartbeats.beat(node.id, self.clock.mono_s())
         self._scope.spawn(self._watch_heartbeats(), "heartbeats")
         self._scope.spawn(self._collect_regularly(), "collection")
+        self._scope.spawn(self._watch_log(self._log), "log")
 
     def _register_endpoints(self, dispatcher: Dispatcher) -> None:
         context = self.context
@@ -132,6 +133,13 @@ class Server:
     async def propose(self, command: AnyCommand) -> Changes:
         """Put a command into the log."""
         return await self.context.propose(command)
+
+    async def _watch_log(self, log_: Log) -> None:
+        """Say loudly when the log can be written no more: reads go on, writes are refused until a restart."""
+        fault = await log_.wait_fault()
+        log.critical(
+            "this server takes no writes any more: %s; reads go on; restart it once that is mended", fault
+        )
 
     # ---- heartbeats ----
 

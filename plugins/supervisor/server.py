@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     Message = dict[str, Any]
 
 #: a supervisor without tasks and clients ends after this time.
-IDLE_S = 30.0
+IDLE_S = 10.0
 _KEY = re.compile(r"[0-9a-f]{24}")
 _SWEEP_S = 0.2
 
@@ -353,6 +353,8 @@ class Supervisor:
             self._answer(
                 task, ("start",), lambda number: {"n": number, "ok": {**task.info(), "existing": False}}
             )
+        elif what == "abandoned":
+            self._drop(task)
         elif what == "failed":
             self._drop(task)
             error = task.error or StartError("internal", "failed")

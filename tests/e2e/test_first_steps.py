@@ -109,5 +109,5 @@ def test_sigterm_during_start_up_ends_clean(make_agent: AgentFactory, number: in
     agent.process.send_signal(signal.SIGTERM)
     code = agent.process.wait(30)
     assert code in (0, -signal.SIGTERM)
-    wait_for("all its processes to be gone", lambda: not agent.relatives(), 15)
+    wait_for("all its processes to be gone", lambda: not agent.relatives(), 30)
     assert "Traceback" not in agent.tail()

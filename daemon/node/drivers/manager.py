@@ -182,9 +182,18 @@ class DriverManager:
             except Exception as error:
                 log.warning("driver %s did not close: %s", name, error or type(error).__name__)
         if self._supervisor is not None:
-            ending = self._supervisor.shutdown(force=True) if end_supervisor else self._supervisor.close()
-            try:
-                await self._host.call(ending, timeout_s=2 * _CLOSE_S)
-            except Exception as error:
-                log.warning("the supervisor did not end: %s", error or type(error).__name__)
+            await self._close_supervisor(self._supervisor, end_supervisor)
         await self._host.stop()
+
+    async def _close_supervisor(self, supervisor: SupervisorClient, end: bool) -> None:
+        """End the supervisor, or leave it with its tasks; one that has none refuses nothing and ends too."""
+        try:
+            await self._host.call(supervisor.shutdown(force=end), timeout_s=2 * _CLOSE_S)
+            return
+        except Exception as error:
+            if end:
+                log.warning("the supervisor did not end: %s", error or type(error).__name__)
+        try:
+            await self._host.call(supervisor.close(), timeout_s=_CLOSE_S)
+        except Exception as error:
+            log.warning("the connection to the supervisor did not close: %s", error or type(error).__name__)
