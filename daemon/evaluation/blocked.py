@@ -41,6 +41,10 @@ class BlockedEvals:
     def __init__(self) -> None:
         self._blocked: dict[str, Evaluation] = {}
         self._by_job: dict[JobKey, str] = {}
+        #: node -> ids of those that wait for it; class -> how many of the others do not hear it.
+        self._by_node: dict[str, dict[str, None]] = {}
+        self._deaf: dict[str, int] = {}
+        self._hearing = 0
         #: "class C" or "node N" -> (index, when).
         self._woken: dict[str, tuple[int, int]] = {}
         self._cancelable: list[Evaluation] = []
@@ -63,17 +67,21 @@ class BlockedEvals:
             return [evaluation]
         self._blocked[evaluation.id] = evaluation
         self._by_job[key] = evaluation.id
+        self._index(evaluation, 1)
         return []
 
     def unblock_class(self, computed_class: str, index: int, now_ns: int) -> list[Evaluation]:
         """Nodes of the class gained room, at that index of the log."""
         self._woken[f"class {computed_class}"] = (index, now_ns)
+        if self._deaf.get(computed_class, 0) == self._hearing:
+            # the usual case on a busy cluster: all that still wait recorded this class as infeasible.
+            return []
         return self._wake([e for e in self._blocked.values() if _hears_class(e, computed_class)])
 
     def unblock_node(self, node_id: str, index: int, now_ns: int) -> list[Evaluation]:
         """The node changed or gained room: wakes what waits for this very node."""
         self._woken[f"node {node_id}"] = (index, now_ns)
-        return self._wake([e for e in self._blocked.values() if e.node_id == node_id])
+        return self._wake([self._blocked[eval_id] for eval_id in self._by_node.get(node_id, ())])
 
     def untrack(self, namespace: str, job_id: str) -> list[Evaluation]:
         """The job's evaluation succeeded, or the job is gone. Returns what is forgotten, to be canceled."""
@@ -131,6 +139,28 @@ class BlockedEvals:
         del self._blocked[evaluation.id]
         if self._by_job.get(_key(evaluation)) == evaluation.id:
             del self._by_job[_key(evaluation)]
+        self._index(evaluation, -1)
+
+    def _index(self, evaluation: Evaluation, sign: int) -> None:
+        if evaluation.node_id:
+            waiting = self._by_node.setdefault(evaluation.node_id, {})
+            if sign > 0:
+                waiting[evaluation.id] = None
+            else:
+                del waiting[evaluation.id]
+                if not waiting:
+                    del self._by_node[evaluation.node_id]
+            return
+        self._hearing += sign
+        if evaluation.escaped_computed_class:
+            return
+        for computed_class, eligible in evaluation.class_eligibility.items():
+            if not eligible:
+                count = self._deaf.get(computed_class, 0) + sign
+                if count:
+                    self._deaf[computed_class] = count
+                else:
+                    del self._deaf[computed_class]
 
     def _missed(self, evaluation: Evaluation) -> bool:
         """True when something it would have heard happened after the view it was decided on."""

@@ -115,7 +115,7 @@ class _Checker:
         if (allowed < wanted).any():
             keep = _ordinal(positions) < allowed[positions]
         values = self._ports(block, rows, positions, keep) if block.ports else None
-        counts = np.bincount(positions[keep], minlength=len(rows))
+        counts = wanted if keep.all() else np.bincount(positions[keep], minlength=len(rows))
         for i in np.flatnonzero(counts < wanted).tolist():
             self._reject(block.nodes[i], self._unfit(int(rows[i]), block.node_epochs[i]) or FULL)
         known = rows >= 0

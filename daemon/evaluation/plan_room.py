@@ -1,7 +1,7 @@
 """Room: what is free for one plan on the tentative fleet, while its placements are let through. Pure.
 
-Theory: a plan touches few rows of a large fleet, so that changes are kept beside the fleet's columns instead of in a
-copy of them. What the plan stops is free for it alone: the holder of a stopped allocation's room must be this plan.
+Theory: what the plan takes and frees is kept in columns beside the fleet's, which stay as they are. What the plan
+stops is free for this plan alone.
 
 Source: spec/scheduler.md 3.3, 4.5, 4.6.
 """
@@ -31,7 +31,7 @@ class Room:
     def __init__(self, fleet: Fleet, plan: Plan, alloc_of: AllocOf) -> None:
         self.fleet = fleet
         #: amounts per row that this plan takes (positive) or frees (negative).
-        self._delta: dict[int, list[int]] = {}
+        self._delta: Ints = np.zeros((4, fleet.length), dtype=np.int64)
         self._freed_ports: dict[int, set[int]] = {}
         self._taken_ports: dict[int, set[int]] = {}
         for stop in plan.stops:
@@ -45,26 +45,17 @@ class Room:
 
     def take(self, row: int, usage: tuple[int, int, int, int], count: int) -> None:
         """Count placements (or, negative, stops) on a row."""
-        held = self._delta.setdefault(row, [0, 0, 0, 0])
-        for i in range(4):
-            held[i] += usage[i] * count
+        self._delta[:, row] += np.array(usage, dtype=np.int64) * count
 
     def take_many(self, rows: Ints, usage: tuple[int, int, int, int], counts: Ints) -> None:
-        """The same for several rows."""
-        for row, count in zip(rows.tolist(), counts.tolist(), strict=True):
-            if count:
-                self.take(row, usage, count)
+        """The same for several rows, all different."""
+        self._delta[:, rows] += np.array(usage, dtype=np.int64)[:, None] * counts
 
     def _free(self, rows: Ints) -> Ints:
         fleet = self.fleet
-        free: Ints = (
-            fleet.capacity[:, rows] - fleet.wanted[:, rows] - fleet.stopping[:, rows] - fleet.own[:, rows]
-        )
-        if self._delta:
-            for i, row in enumerate(rows.tolist()):
-                held = self._delta.get(row)
-                if held is not None:
-                    free[:, i] -= held
+        free: Ints = fleet.capacity.take(rows, axis=1)
+        for taken in (fleet.wanted, fleet.stopping, fleet.own, self._delta):
+            free -= taken.take(rows, axis=1)
         return free
 
     def room(self, rows: Ints, usage: tuple[int, int, int, int]) -> Ints:

@@ -82,7 +82,7 @@ class Placer:
             return False
         return bool((self.working.used[:, row] <= self.fleet.capacity[:, row]).all())
 
-    def view(self, group: TaskGroup, only: Mask | None = None) -> GroupView:
+    def view(self, group: TaskGroup, only: Mask | None = None, *, one_a_row: bool = False) -> GroupView:
         """Masks and ranks of a group as the plan stands. `only` narrows the rows."""
         checks = self.feasibility(group)
         mask = conjunction(self.fleet, (*self.location, *checks))
@@ -98,6 +98,7 @@ class Placer:
             ports=port_ask(group),
             distinct=distinct_rules(self.job, group, self.working),
             ties=self.ties,
+            one_a_row=one_a_row,
         )
         return GroupView(self.job, group.name, self.fleet, self.location, checks, ranker, only)
 

@@ -46,6 +46,7 @@ class Ranker:
         ports: PortAsk,
         distinct: list[Distinct],
         ties: Ints,
+        one_a_row: bool = False,
     ) -> None:
         self.working = working
         self.group = group
@@ -56,7 +57,8 @@ class Ranker:
         self.distinct = distinct
         self.ties = ties
         self.present = working.counts(working.present, group)
-        self._one_a_row = bool(ports.exclusive) or any(not isinstance(r, DistinctProperty) for r in distinct)
+        hosts = any(not isinstance(rule, DistinctProperty) for rule in distinct)
+        self._one_a_row = one_a_row or hosts or bool(ports.exclusive)
         self._numbers = self._numbers_per_alloc()
         self.left = np.zeros(len(mask), dtype=np.int64)
         self.keys: Ints = np.full(len(mask), CLOSED, dtype=np.int64)

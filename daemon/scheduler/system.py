@@ -25,7 +25,6 @@ from daemon.scheduler.place import Placed, Placer, explained
 from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.reconcile import NODE_LOST, UPDATED, Reconciler
 from daemon.scheduler.report import GroupView, build_metric
-from daemon.scheduler.score import CLOSED
 from daemon.scheduler.updates import is_destructive
 from daemon.state.columns import Mask
 from daemon.state.fleet import Fleet
@@ -175,7 +174,7 @@ class _System:
             if not self.placer.replace_at(group, view.ranker, request, row, metric, placed):
                 full.append(row)
         rows = np.flatnonzero(missing & view.ranker.mask).tolist()
-        chosen = self._fits(view.ranker, rows)
+        chosen = self._fits(group, view.ranker, rows)
         if chosen:
             indexes = [0] * len(chosen)
             self.outcome.blocks.append(block_of(self.placer, group, chosen, indexes, view.ranker, metric))
@@ -188,14 +187,13 @@ class _System:
         if full or nothing:
             self._report(group, view, missing, full)
 
-    def _fits(self, ranker: Ranker, rows: list[int]) -> list[int]:
+    def _fits(self, group: TaskGroup, ranker: Ranker, rows: list[int]) -> list[int]:
         """The rows that can take one each. With distinct rules every choice narrows the rest."""
         if not ranker.distinct:
             return [row for row in rows if ranker.left[row] > 0]
-        closed: list[int] = []
-        picks = set(ranker.take(len(rows)))
-        closed.extend(row for row in rows if row in picks and ranker.keys[row] != CLOSED)
-        return closed
+        only = np.zeros(self.fleet.length, dtype=np.bool_)
+        only[rows] = True
+        return sorted(self.placer.view(group, only, one_a_row=True).ranker.take(len(rows)))
 
     def _report(self, group: TaskGroup, view: GroupView, missing: Mask, full: list[int]) -> None:
         if full:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from itertools import repeat
 
 import numpy as np
 
@@ -25,7 +26,7 @@ class Reservation:
 
 def block_rows(block: AllocBlock, row_of: dict[str, int]) -> Ints:
     """Fleet row of each of the block's nodes; -1 where the fleet does not know the node."""
-    return np.fromiter((row_of.get(node, -1) for node in block.nodes), dtype=np.int64, count=len(block.nodes))
+    return np.fromiter(map(row_of.get, block.nodes, repeat(-1)), dtype=np.int64, count=len(block.nodes))
 
 
 def block_positions(block: AllocBlock) -> Ints:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
 from daemon.evaluation.blocked import FORGET_NS, RETRY_NS, BlockedEvals
 from daemon.model.enums import EvalStatus, Trigger
 from daemon.model.evaluation import Evaluation
@@ -113,3 +116,63 @@ def test_stats_and_flush() -> None:
     assert (stats.captured, stats.escaped, stats.nodes) == (1, 1, 0)
     blocked.flush()
     assert blocked.stats().captured == 0 and not blocked.tracked("a")
+
+
+EVALS = st.lists(
+    st.one_of(
+        st.tuples(
+            st.just("block"),
+            st.integers(0, 5),
+            st.dictionaries(st.sampled_from("ABC"), st.booleans(), max_size=3),
+            st.booleans(),
+            st.sampled_from(["", "", "N", "M"]),
+        ),
+        st.tuples(st.just("class"), st.sampled_from("ABCD")),
+        st.tuples(st.just("node"), st.sampled_from("NM")),
+        st.tuples(st.just("untrack"), st.integers(0, 5)),
+    ),
+    max_size=30,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(EVALS)
+def test_wakes_what_a_scan_of_all_would_wake(steps: list[tuple[Any, ...]]) -> None:
+    blocked = BlockedEvals()
+    kept: dict[str, Evaluation] = {}
+    for number, step in enumerate(steps):
+        match step:
+            case ("block", job, classes, escaped, node):
+                evaluation = ev(
+                    f"e{number}",
+                    f"j{job}",
+                    class_eligibility=classes,
+                    escaped_computed_class=escaped,
+                    node_id=node,
+                    create_index=number,
+                    snapshot_index=number,
+                )
+                same = [e for e in kept.values() if (e.job_id, e.node_id) == (evaluation.job_id, node)]
+                for other in same:
+                    del kept[other.id]
+                assert blocked.block(evaluation) == []
+                assert blocked.drain_cancelable() == same
+                kept[evaluation.id] = evaluation
+            case ("class", word):
+                woken = [
+                    e
+                    for e in kept.values()
+                    if not e.node_id and (e.escaped_computed_class or e.class_eligibility.get(word, True))
+                ]
+                assert blocked.unblock_class(word, number, NOW) == woken
+                kept = {e.id: e for e in kept.values() if e not in woken}
+            case ("node", node):
+                woken = [e for e in kept.values() if e.node_id == node]
+                assert blocked.unblock_node(node, number, NOW) == woken
+                kept = {e.id: e for e in kept.values() if e not in woken}
+            case ("untrack", job):
+                gone = blocked.untrack("default", f"j{job}")
+                assert gone == [e for e in kept.values() if e.job_id == f"j{job}"]
+                kept = {e.id: e for e in kept.values() if e not in gone}
+        stats = blocked.stats()
+        assert stats.captured + stats.escaped + stats.nodes == len(kept)

@@ -164,6 +164,21 @@ def test_pa8_a_dynamic_port_is_moved() -> None:
     assert accepted.empty and "no dynamic port" in result.rejected["node-a"]
 
 
+def test_a_moved_port_is_not_given_to_the_next_row_of_the_same_plan() -> None:
+    w = MiniWorld([make_node("a", port_range=(20000, 20004))])
+    plan = plan_of(w, make_job(make_group(count=3, networks=(DYNAMIC,))))
+    taken = plan_of(w, make_job(make_group(count=1, networks=(DYNAMIC,)), id="other"), seed=5)
+    first = plan.blocks[0].ports[0].values[:2]
+    column = msgspec.structs.replace(taken.blocks[0].ports[0], values=first)
+    w.tracker.reserve(
+        msgspec.structs.replace(taken, blocks=(msgspec.structs.replace(taken.blocks[0], ports=(column,)),))
+    )
+    accepted, result = check(w, plan)
+    assert result.full
+    values = np.frombuffer(accepted.blocks[0].ports[0].values, dtype="<u2").tolist()
+    assert len({*values, int.from_bytes(first, "little")}) == 4
+
+
 def test_in_place_updates_need_only_the_node() -> None:
     w = MiniWorld([make_node("a")])
     job = make_job()

@@ -147,3 +147,11 @@ def test_static_ports_of_two_groups_and_distinct_property() -> None:
     w.run(job)
     racks = [w.nodes[node].meta["r"] for node in where(w)]
     assert sorted(racks) == ["1", "2"]
+    assert w.run(job).plan.empty
+
+
+def test_a_limit_of_two_per_value_is_one_on_each_of_two_nodes() -> None:
+    w = MiniWorld([make_node(str(i), meta={"r": "1"}) for i in range(3)])
+    rule = Constraint(operand="distinct_property", l_target="${meta.r}", r_target="2")
+    w.run(system(constraints=(rule,)))
+    assert len(set(where(w))) == len(where(w)) == 2
