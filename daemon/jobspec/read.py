@@ -90,7 +90,7 @@ def read_plain(source: Source) -> Document:
         raw = read_hcl(source, document)
         if raw is not None:
             expander = Expander()
-            document.body = expander.body(raw, Scope(folder=None))
+            document.body = expander.body(raw, Scope(runtime=False))
             document.found += expander.found
     except DiagnosticError as failure:
         document.found += failure.diagnostics

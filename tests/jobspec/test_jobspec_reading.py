@@ -173,3 +173,18 @@ def test_every_example_is_valid() -> None:
         if path.suffix in (".hcl", ".nomad", ".json"):
             result = parse_job(path.read_bytes(), filename=str(path))
             assert result.job is not None, render(result.diagnostics)
+
+
+@pytest.mark.parametrize(
+    ("declaration", "options"),
+    [
+        ("default = word", {}),
+        ("type = any", {"variables": {"x": "word"}}),
+        ("type = list(string)", {"var_files": [("f.vars", "x = [word]")]}),
+        ("type = list(string)", {"environment": {"NOMAD_VAR_x": "[attr.kernel.name]"}}),
+    ],
+    ids=["default", "flag", "file", "environment"],
+)
+def test_values_of_variables_hold_no_references(declaration: str, options: dict[str, object]) -> None:
+    text = 'variable "x" {\n' + declaration + '\n}\njob "a" {\n' + BODY + "}"
+    assert "there is no value named" in render(parse(text, **options).diagnostics)

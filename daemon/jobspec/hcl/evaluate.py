@@ -43,10 +43,12 @@ class Scope:
     #: what is said of a known root without the name asked for, by root.
     labels: Mapping[str, str] = field(default_factory=lambda: {"var": "variable", "local": "local value"})
     steps: list[int] = field(default_factory=lambda: [0])
+    #: whether names that are not known here belong to run time; in variables' values they are mistakes.
+    runtime: bool = True
 
     def child(self, names: Mapping[str, Any]) -> Scope:
         """A scope with more names."""
-        return Scope({**self.names, **names}, self.folder, self.labels, self.steps)
+        return Scope({**self.names, **names}, self.folder, self.labels, self.steps, self.runtime)
 
 
 def fail(summary: str, place: Range, suggestion: str = "") -> DiagnosticError:
@@ -181,7 +183,14 @@ def _runtime_text(node: n.Node, scope: Scope) -> str | None:
     root = root_of(node)
     if root is None or root.name in scope.names:
         return None
+    _need_runtime(root, scope)
     return "${" + root.range.to(node.range).text.strip() + "}"
+
+
+def _need_runtime(root: n.Name, scope: Scope) -> None:
+    if not scope.runtime:
+        advice = f'text is written in quotes: "{root.name}"'
+        raise fail(f'there is no value named "{root.name}" here', root.range, advice)
 
 
 def _name(node: n.Name, scope: Scope) -> Any:
@@ -190,6 +199,7 @@ def _name(node: n.Name, scope: Scope) -> Any:
         if isinstance(held, dict) and any(each is POISON for each in held.values()):
             raise DiagnosticError
         return held
+    _need_runtime(node, scope)
     return "${" + node.name + "}"
 
 

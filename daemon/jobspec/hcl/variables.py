@@ -100,7 +100,7 @@ def _declarations(body: n.RawBody, found: list[Diagnostic]) -> list[_Variable]:
                 result.append(_declaration(block, found))
             elif block.type == "variables":
                 for attribute in block.body.attributes:
-                    value = evaluate(attribute.expression, Scope())
+                    value = evaluate(attribute.expression, Scope(runtime=False))
                     made = _Variable(attribute.name, attribute.name_range, infer(value), True, value)
                     result.append(made)
         except DiagnosticError as failure:
@@ -119,7 +119,10 @@ def _declaration(block: n.RawBlock, found: list[Diagnostic]) -> _Variable:
         if attribute.name == "type":
             variable.type, typed = read_type(attribute.expression), True
         elif attribute.name == "default":
-            variable.default, variable.has_default = evaluate(attribute.expression, Scope()), True
+            variable.default, variable.has_default = (
+                evaluate(attribute.expression, Scope(runtime=False)),
+                True,
+            )
         elif attribute.name not in _KEYS:
             advice = nearest(attribute.name, [*_KEYS, "validation"])
             found.append(
@@ -158,7 +161,7 @@ def _set_text(variable: _Variable, text: str, origin: str, found: list[Diagnosti
     value: Any = text
     if not variable.type.is_text:
         try:
-            value = evaluate(read_expression(source, 0, len(text)), Scope())
+            value = evaluate(read_expression(source, 0, len(text)), Scope(runtime=False))
         except DiagnosticError as failure:
             found += failure.diagnostics
             variable.value, variable.is_set, variable.set_at = POISON, True, place
@@ -184,7 +187,7 @@ def _read_file(
                     error(f'a variable file has no blocks ("{block.type}")', block.range, suggestion=what)
                 )
             entries = [
-                (a.name, a.name_range, evaluate(a.expression, Scope()), a.expression.range)
+                (a.name, a.name_range, evaluate(a.expression, Scope(runtime=False)), a.expression.range)
                 for a in body.attributes
             ]
     except DiagnosticError as failure:
