@@ -80,6 +80,8 @@ class FleetTracker:
         for block in changes.blocks:
             self._add_block(block)
         for old, new in changes.allocs:
+            if old is not None and new is not None and _counts_alike(old, new):
+                continue
             if old is not None:
                 self._count(old, -1)
             if new is not None:
@@ -255,3 +257,12 @@ class FleetTracker:
     def _packed_ports(self, row: int) -> bytes:
         held = self.fleet.ports.get(row, set()).union(self.fleet.own_ports.get(row, ()))
         return np.array(sorted(held), dtype="<u2").tobytes()
+
+
+def _counts_alike(old: Allocation, new: Allocation) -> bool:
+    """True for what most changes are: the node's word on tasks that go on."""
+    return (
+        old.client_terminal == new.client_terminal
+        and old.server_terminal == new.server_terminal
+        and old.allocated_resources == new.allocated_resources
+    )
