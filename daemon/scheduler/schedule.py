@@ -16,9 +16,6 @@ from daemon.scheduler.generic import generic_attempt
 from daemon.scheduler.system import system_attempt
 from daemon.state.fleet import Fleet
 
-#: job types, which are also the names of the broker's queues.
-TYPES: tuple[str, ...] = tuple(word.value for word in JobType)
-
 
 def schedule(input_: EvalInput, fleet: Fleet) -> Attempt:
     """One attempt at the evaluation. Changes neither the fleet nor the input."""
