@@ -3,7 +3,7 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 JOBS ?= 2
-SOURCES := encamp.py daemon plugins
+SOURCES := encamp.py daemon plugins gossip
 
 .PHONY: help demo quick test long check bench format clean
 

@@ -1,0 +1,49 @@
+"""Gossip ticks: while there is news, tell it to a few random members. Pure.
+
+Theory: the tick runs only while a broadcast waits, at a phase of its own per member. Alive and suspect members are
+told, and for a while the dead, so that somebody buried by mistake hears of it.
+Source: memberlist's gossip loop.
+"""
+
+from __future__ import annotations
+
+from gossip.core.context import Context
+from gossip.core.membership import Membership
+from gossip.core.table import Record
+from gossip.model import State
+
+
+class Spreader:
+    """Owns the gossip timer."""
+
+    def __init__(self, context: Context, membership: Membership) -> None:
+        self.context = context
+        self.membership = membership
+        self._ticking = False
+        self._phase_s = context.rng.random() * context.timing.spreading.interval_s
+        context.on_news = self.wake
+
+    def wake(self) -> None:
+        """There is news: tick at the next moment of this member's grid."""
+        if self._ticking:
+            return
+        self._ticking = True
+        interval = self.context.timing.spreading.interval_s
+        passed = (self.context.now - self._phase_s) % interval
+        self.context.after(interval - passed, self._tick)
+
+    def _tick(self) -> None:
+        context = self.context
+        self._ticking = False
+        if not context.has_news:
+            return
+        for record in context.table.pick(context.timing.spreading.fanout, self._wants):
+            context.send(record.address, [])
+        if context.has_news:
+            self.wake()
+
+    def _wants(self, record: Record) -> bool:
+        if record.living:
+            return True
+        age_s = self.context.now - record.changed_s
+        return record.state is State.DEAD and age_s < self.context.timing.spreading.to_the_dead_s

@@ -1,0 +1,1 @@
+"""The I/O around the core: sockets, the runner, files, and the public face."""
