@@ -54,7 +54,7 @@ class Room:
     def _free(self, rows: Ints) -> Ints:
         fleet = self.fleet
         free: Ints = fleet.capacity.take(rows, axis=1)
-        for taken in (fleet.wanted, fleet.stopping, fleet.own, self._delta):
+        for taken in (fleet.total, self._delta):
             free -= taken.take(rows, axis=1)
         return free
 

@@ -15,14 +15,17 @@ from collections.abc import Iterable
 import numpy as np
 
 from daemon.scheduler.distinct import Distinct, DistinctProperty
+from daemon.scheduler.feasible import cached
 from daemon.scheduler.ports import PortAsk
 from daemon.scheduler.score import (
     CLOSED,
     ROW_MASK,
+    Floats,
     binpack,
     binpack_rows,
     final,
     final_rows,
+    inverse_capacity,
     key_one,
     key_rows,
 )
@@ -56,6 +59,8 @@ class Ranker:
         self.ports = ports
         self.distinct = distinct
         self.ties = ties
+        fleet = working.fleet
+        self.inverse = cached(fleet, "inverse capacity", lambda: inverse_capacity(fleet.capacity))
         self.present = working.counts(working.present, group)
         hosts = any(not isinstance(rule, DistinctProperty) for rule in distinct)
         self._one_a_row = one_a_row or hosts or bool(ports.exclusive)
@@ -78,13 +83,15 @@ class Ranker:
         rows = np.flatnonzero(mask)
         if 2 * len(rows) > len(mask):
             # gathering most of the columns costs more than computing all of them.
-            left, keys = self._columns(working.used, capacity, slice(None))
+            left, keys = self._columns(working.used, capacity, self.inverse, slice(None))
             self.left, self.keys = np.where(mask, left, 0), np.where(mask, keys, CLOSED)
         else:
             self.left = np.zeros(len(mask), dtype=np.int64)
             self.keys = np.full(len(mask), CLOSED, dtype=np.int64)
-            some = working.used.take(rows, axis=1), capacity.take(rows, axis=1)
-            self.left[rows], self.keys[rows] = self._columns(*some, rows)
+            used, whole = working.used.take(rows, axis=1), capacity.take(rows, axis=1)
+            self.left[rows], self.keys[rows] = self._columns(
+                used, whole, self.inverse.take(rows, axis=1), rows
+            )
         for port in self.ports.exclusive:
             self._close(working.rows_with_port(port.value))
         for rule in self.distinct:
@@ -94,7 +101,7 @@ class Ranker:
         self.left[rows] = 0
         self.keys[rows] = CLOSED
 
-    def _columns(self, used: Ints, capacity: Ints, rows: Ints | slice) -> tuple[Ints, Ints]:
+    def _columns(self, used: Ints, capacity: Ints, inverse: Floats, rows: Ints | slice) -> tuple[Ints, Ints]:
         """Room and key of the rows whose columns are given."""
         working = self.working
         left: Ints = np.full(used.shape[1], 1 if self._one_a_row else _MANY, dtype=np.int64)
@@ -104,8 +111,7 @@ class Ranker:
         if self.ports.dynamic:
             np.minimum(left, working.free_dynamic[rows] // self._numbers[rows], out=left)
         np.maximum(left, 0, out=left)
-        after = used[:2] + np.array(self.ask[:2], dtype=np.int64)[:, None]
-        scores = final_rows(binpack_rows(after, capacity), self.present[rows], self.desired)
+        scores = final_rows(binpack_rows(used, self.ask, inverse), self.present[rows], self.desired)
         keys = key_rows(scores, self.ties[rows])
         keys[left == 0] = CLOSED
         return left, keys

@@ -30,18 +30,25 @@ def binpack(cpu_free: float, memory_free: float) -> float:
     return min(18.0, max(0.0, 20.0 - total)) / 18.0
 
 
-def binpack_rows(used: Ints, capacity: Ints) -> Floats:
-    """The same for columns (cpu, memory): within 3e-7, which the step of ranking swallows.
+def inverse_capacity(capacity: Ints) -> Floats:
+    """Per row (cpu, memory) the factor from usage to the exponent; 0 where there is no capacity."""
+    whole = capacity[:2].astype(np.float32)
+    factor: Floats = np.zeros_like(whole)
+    np.divide(-_LN10, whole, out=factor, where=whole > 0)
+    return factor
+
+
+def binpack_rows(used: Ints, ask: tuple[int, ...], inverse: Floats) -> Floats:
+    """The same for columns (cpu, memory): within 4e-7, which the step of ranking swallows.
 
     Cost: single precision makes the exponentials ten times as fast, and they are most of an evaluation.
     """
-    whole = capacity[:2].astype(np.float32)
-    empty = whole <= 0
     power = used[:2].astype(np.float32)
-    np.divide(power, whole, out=power, where=~empty)
-    power[empty] = 1.0
-    np.subtract(1.0, power, out=power)
-    power *= _LN10
+    power += np.array(ask[:2], dtype=np.float32)[:, None]
+    power *= inverse
+    power += _LN10
+    # without capacity nothing is free.
+    power[inverse == 0] = 0.0
     np.exp(power, out=power)
     score: Floats = power[0]
     score += power[1]

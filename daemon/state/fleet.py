@@ -56,6 +56,8 @@ class Fleet:
         self.wanted: Ints = np.zeros((4, length), dtype=np.int64)
         self.stopping: Ints = np.zeros((4, length), dtype=np.int64)
         self.own: Ints = np.zeros((4, length), dtype=np.int64)
+        #: the sum of the three, kept beside them because every evaluation starts from it.
+        self.total: Ints = np.zeros((4, length), dtype=np.int64)
         self.datacenter, self.pool = Column(length), Column(length)
         self.node_class, self.computed_class = Column(length), Column(length)
         self.node_id, self.node_name = Column(length), Column(length)
@@ -100,6 +102,7 @@ class Fleet:
         usage = np.frombuffer(delta.usage, dtype="<i8").reshape(8, len(rows))
         self.wanted[:, rows] = usage[:4]
         self.stopping[:, rows] = usage[4:]
+        self.total[:, rows] = usage[:4] + usage[4:] + self.own[:, rows]
         for row, packed in delta.ports.items():
             self.set_ports(row, set(np.frombuffer(packed, dtype="<u2").tolist()))
         self.sequence, self.index = delta.sequence, delta.index
@@ -119,6 +122,7 @@ class Fleet:
         self._reservations[key] = held
         if len(held.rows):
             self.own[:, held.rows] += held.amounts
+            self.total[:, held.rows] += held.amounts
         for row, port in held.ports:
             was = self.port_taken(row, port)
             holders = self.own_ports.setdefault(row, {})
@@ -132,6 +136,7 @@ class Fleet:
             return None
         if len(held.rows):
             self.own[:, held.rows] -= held.amounts
+            self.total[:, held.rows] -= held.amounts
         for row, port in held.ports:
             holders = self.own_ports[row]
             holders[port] -= 1
@@ -146,7 +151,7 @@ class Fleet:
 
     def used(self) -> Ints:
         """Wanted, stopping and reserved together, a fresh (4, length) array."""
-        return self.wanted + self.stopping + self.own
+        return self.total.copy()
 
     @property
     def ready(self) -> Mask:
@@ -257,7 +262,7 @@ class Fleet:
         for name in ("alive", "state", "epochs", "port_min", "free_dynamic"):
             setattr(self, name, grown(getattr(self, name), length, 0))
         self.port_max = grown(self.port_max, length, -1)
-        for name in ("capacity", "wanted", "stopping", "own"):
+        for name in ("capacity", "wanted", "stopping", "own", "total"):
             setattr(self, name, grown(getattr(self, name), length, 0))
         for column in (self.datacenter, self.pool, self.node_class, self.computed_class):
             column.grow(length)

@@ -55,6 +55,10 @@ def reservation_of(plan: Plan, row_of: dict[str, int]) -> Reservation:
         for values in block_ports(block):
             pairs = zip(rows[positions].tolist(), values.tolist(), strict=True)
             ports.extend(pair for pair in pairs if pair[0] >= 0)
+    if len(row_parts) == 1 and not plan.allocs:
+        # the nodes of one block are all different already.
+        distinct, sums = row_parts[0], amount_parts[0]
+        return Reservation(distinct, sums, tuple(ports), tuple(sorted({row for row, _ in ports})))
     singles = [alloc for alloc in plan.allocs if alloc.node_id in row_of]
     for alloc in singles:
         ports.extend((row_of[alloc.node_id], port) for port in ports_of(alloc))

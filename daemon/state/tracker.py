@@ -141,7 +141,9 @@ class FleetTracker:
         positions = block_positions(block)
         counts = np.bincount(positions, minlength=len(rows))
         usage = np.array(amounts(usage_of(block.allocated_resources)), dtype=np.int64)
-        self.fleet.wanted[:, rows] += usage[:, None] * counts[None, :]
+        added = usage[:, None] * counts[None, :]
+        self.fleet.wanted[:, rows] += added
+        self.fleet.total[:, rows] += added
         self._usage_stamp[rows] = self.sequence
         for values in block_ports(block):
             for row, port in zip(rows[positions].tolist(), values.tolist(), strict=True):
@@ -155,6 +157,7 @@ class FleetTracker:
         usage = amounts(usage_of(alloc.allocated_resources))
         for i in range(4):
             column[i, row] += sign * usage[i]
+            self.fleet.total[i, row] += sign * usage[i]
         self._usage_stamp[row] = self.sequence
         for port in ports_of(alloc):
             if sign > 0:

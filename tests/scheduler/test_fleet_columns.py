@@ -26,6 +26,7 @@ PORT = (Network(dynamic_ports=(Port(label="a"),)),)
 
 def facts(fleet: Fleet) -> dict[str, Any]:
     """All that a fleet says, by node and without codes."""
+    assert (fleet.total == fleet.wanted + fleet.stopping + fleet.own).all()
     out: dict[str, Any] = {}
     for row in range(fleet.rows):
         columns = {
