@@ -38,7 +38,8 @@ def node_config(config: AgentConfig, data_dir: Path) -> NodeConfig:
         "cpu_total_compute": client.cpu_total_compute,
         "memory_total_mb": client.memory_total_mb,
         "disk_total_mb": client.disk_total_mb,
-        "network_interface": client.network_interface,
+        # a development agent is for this machine alone: its ports are on loopback, as with Nomad
+        "network_interface": client.network_interface or ("lo" if config.dev else ""),
     }
     return NodeConfig(
         data_dir=data_dir,

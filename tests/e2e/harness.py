@@ -99,6 +99,13 @@ class Agent:
                 self.process.wait()
         for process in self.relatives():
             process.kill()
+        for mount in self.mounts():
+            subprocess.run(["umount", "-l", mount], check=False)
+
+    def mounts(self) -> list[str]:
+        """Mount points under this agent's directory, innermost first."""
+        lines = Path("/proc/self/mountinfo").read_text().splitlines()
+        return sorted((line.split()[4] for line in lines if str(self.directory) in line), reverse=True)
 
     def relatives(self) -> list[psutil.Process]:
         """Processes that belong to this agent's directory: supervisor, workers, tasks."""
