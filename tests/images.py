@@ -128,7 +128,7 @@ def _has(client: Any, name: str) -> bool:
 
 def import_image(client: Any, name: str, tar: bytes, changes: list[str]) -> None:
     """`docker import` of a root file system."""
-    repository, _, tag = name.partition(":")
+    repository, _, tag = name.rpartition(":")
     client.import_image_from_data(tar, repository=repository, tag=tag, changes=[f"ENV {PATH}", *changes])
 
 

@@ -8,14 +8,12 @@ Pure. Source: spec/nomad-surface.md A5.
 
 from __future__ import annotations
 
-from typing import ClassVar, Final
+from typing import ClassVar
 
 import msgspec
 
 from plugins.configblock import Problems, is_interpolated
 from plugins.docker_driver.units import duration_s, size_bytes
-
-NAMESPACE_MODES: Final = ("host", "private", "shareable")
 
 
 class _Block(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):

@@ -15,7 +15,7 @@ import os
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import msgspec
 
@@ -53,6 +53,7 @@ from plugins.driver import (
 KILL_TIMEOUT_S: Final = 30.0
 #: how long stop keeps trying to reach an engine that is away, beyond the task's own timeout.
 REACH_TIMEOUT_S: Final = 10.0
+FINGERPRINT_TIMEOUT_S: Final = 4.5
 WRITER_THREADS: Final = 4
 
 
@@ -103,8 +104,13 @@ class DockerDriver(Driver):
                 health="undetected", description=f"no Docker engine: there is no socket {path}"
             )
         try:
-            version = await self.engine.ask_json("/version")
-            info = await self.engine.ask_json("/info")
+            async with asyncio.timeout(FINGERPRINT_TIMEOUT_S):
+                version = await self.engine.ask_json("/version")
+                info = await self.engine.ask_json("/info")
+                found = attributes(version, info, await self._bridge())
+        except TimeoutError:
+            why = f"the Docker engine did not answer within {FINGERPRINT_TIMEOUT_S:g} s"
+            return Fingerprint(health="unhealthy", description=why)
         except DriverError as error:
             health = "unhealthy" if self._seen_engine else "undetected"
             return Fingerprint(health=health, description=error.message)  # type: ignore[arg-type]
@@ -116,12 +122,18 @@ class DockerDriver(Driver):
             self._seen_engine = True
             self.images.schedule_unused()
         self._dangling.begin()
-        found = attributes(version, info)
         if self.settings.allow_privileged:
             found["driver.docker.privileged.enabled"] = "1"
         if self.settings.volumes.enabled:
             found["driver.docker.volumes.enabled"] = "1"
         return Fingerprint(attributes=found, description="Healthy")
+
+    async def _bridge(self) -> dict[str, Any]:
+        """The engine's default network; empty where it has none."""
+        try:
+            return await self.engine.ask_json("/networks/bridge")
+        except EngineError:
+            return {}
 
     async def start(self, task: TaskConfig) -> TaskHandle:
         """Make and start the task's container, or take over the one that an interrupted start has left."""

@@ -34,8 +34,7 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 THREADS: Final = 8
-CALL_TIMEOUT_S: Final = 120
-CLOSE_TIMEOUT_S: Final = 5.0
+CALL_TIMEOUT_S: Final = 60
 QUESTION_TIMEOUT_S: Final = 4.0
 #: the API of Engine 23.0, which rewrote the reading of rotated log files.
 FOLLOWS_API: Final = (1, 42)
@@ -58,7 +57,6 @@ class Engine:
         self._client: docker.APIClient | None = None
         self._follows: bool | None = None
         self._pool = ThreadPoolExecutor(THREADS, thread_name_prefix="docker")
-        self._version = ""
         self._lock = threading.Lock()
         self._is_closed = False
 
@@ -109,12 +107,19 @@ class Engine:
 
     def _connected(self) -> docker.APIClient:
         """The client, made at first use and after the engine was away: another version may have come."""
-        with self._lock:
-            if self._is_closed:
-                raise EngineDown("the docker driver is closed")
-            if self._client is None:
-                self._client = self._new_client()
+        if self._client is not None:
             return self._client
+        # asked outside of the lock: an engine that hangs must not hang `close` too
+        made = self._new_client()
+        with self._lock:
+            if self._client is None and not self._is_closed:
+                self._client = made
+            found = self._client
+        if found is not made:
+            made.close()
+        if found is None:
+            raise EngineDown("the docker driver is closed")
+        return found
 
     def _new_client(self) -> docker.APIClient:
         import docker
@@ -149,7 +154,7 @@ class Engine:
         return open_stream(
             self.address,
             method,
-            request_path(self._version, path, query),
+            request_path(path, query),
             headers=headers,
             body=body,
             upgrade=upgrade,

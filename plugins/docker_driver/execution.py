@@ -22,8 +22,6 @@ from plugins.docker_driver.stream import EngineError, EngineStream
 from plugins.driver import DriverError, ExecIO, ExitResult
 
 END_TIMEOUT_S: Final = 10.0
-#: exit codes with which the engine says that the command could not be started.
-NOT_STARTED: Final = (126, 127)
 
 
 async def run_exec(

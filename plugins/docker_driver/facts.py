@@ -86,12 +86,14 @@ class CpuMeter:
         )
 
 
-def attributes(version: dict[str, Any], info: dict[str, Any]) -> dict[str, str]:
-    """What the fingerprint says of an engine that answers."""
+def attributes(version: dict[str, Any], info: dict[str, Any], bridge: dict[str, Any]) -> dict[str, str]:
+    """What the fingerprint says of an engine that answers. `bridge`: its default network, or empty."""
+    gateways = [str(pool.get("Gateway") or "") for pool in (bridge.get("IPAM") or {}).get("Config") or []]
     found = {
         "driver.docker": "1",
         "driver.docker.version": str(version.get("Version", "")),
         "driver.docker.api_version": str(version.get("ApiVersion", "")),
+        "driver.docker.bridge_ip": next((ip for ip in gateways if ip), ""),
         "driver.docker.os_type": str(info.get("OSType", "")),
         "driver.docker.runtimes": ",".join(sorted(info.get("Runtimes") or {})),
         "driver.docker.storage_driver": str(info.get("Driver", "")),

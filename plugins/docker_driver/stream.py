@@ -129,11 +129,9 @@ def _object(line: bytes) -> dict[str, Any]:
     return found if isinstance(found, dict) else {}
 
 
-def request_path(version: str, path: str, query: Mapping[str, str | int] | None = None) -> str:
-    """The path of a request; an empty version means the engine's own."""
-    prefix = f"/v{version}" if version else ""
-    tail = f"?{urlencode(query)}" if query else ""
-    return prefix + quote(path) + tail
+def request_path(path: str, query: Mapping[str, str | int] | None = None) -> str:
+    """The path of a request. It names no API version: the engine answers with its own."""
+    return quote(path) + (f"?{urlencode(query)}" if query else "")
 
 
 @asynccontextmanager

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import subprocess
 import sys
 import types
 from collections.abc import Iterator
 from importlib.metadata import EntryPoint
+from pathlib import Path
 from typing import Any, ClassVar
 
 import msgspec
@@ -153,6 +155,18 @@ def test_the_docker_and_fingerprint_plugins_load() -> None:
     assert [kind.name for kind in probes] == [
         "cgroups", "cpu", "host", "memory", "network", "signals", "storage",
     ]  # fmt: skip
+
+
+def test_loading_the_docker_plugin_does_not_load_the_sdk() -> None:
+    program = (
+        "import sys; from plugins.manager import PluginManager; PluginManager().load('docker');"
+        "print(sorted({'docker', 'requests'} & set(sys.modules)))"
+    )
+    root = Path(__file__).parents[2]
+    found = subprocess.run(
+        [sys.executable, "-c", program], cwd=root, capture_output=True, text=True, check=True
+    )
+    assert found.stdout == "[]\n"
 
 
 def test_task_config_is_checked_as_it_stands_in_the_file(modules: Any) -> None:

@@ -197,6 +197,8 @@ async def test_fingerprint(driver: DockerDriver, drivers: Drivers) -> None:
     assert found.health == "healthy"
     assert found.attributes["driver.docker"] == "1"
     assert found.attributes["driver.docker.version"][0].isdigit()
+    assert found.attributes["driver.docker.bridge_ip"].count(".") == 3
+    assert "runc" in found.attributes["driver.docker.runtimes"]
     missing = drivers.make(data="other", endpoint="unix:///nonexistent/docker.sock")
     away = await missing.fingerprint()
     assert away.health == "undetected"
