@@ -38,6 +38,12 @@ class DistinctHosts:
         free: Mask = total == 0
         return free
 
+    def is_open(self, working: Working, row: int) -> bool:
+        """The same for one row."""
+        if self.scope == "job":
+            return not any(column[row] for column in working.present.values())
+        return not working.counts(working.present, self.group)[row]
+
 
 class DistinctProperty:
     """At most `allowed` allocations of the job (or group) per value of a node's property."""

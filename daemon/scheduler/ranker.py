@@ -14,7 +14,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from daemon.scheduler.distinct import Distinct, DistinctProperty
+from daemon.scheduler.distinct import Distinct, DistinctHosts, DistinctProperty
 from daemon.scheduler.feasible import cached
 from daemon.scheduler.ports import PortAsk
 from daemon.scheduler.score import (
@@ -118,8 +118,8 @@ class Ranker:
 
     def changed(self, row: int) -> None:
         """The plan placed or stopped something on the row."""
-        if self.distinct:
-            # counts over the whole job moved: any row of the same value may open or close.
+        if any(isinstance(rule, DistinctProperty) for rule in self.distinct):
+            # counts of a value moved: any row that shares it may open or close.
             self.refresh()
             return
         self.left[row] = self._room(row)
@@ -137,7 +137,9 @@ class Ranker:
             room = min(room, int(working.free_dynamic[row]) // int(self._numbers[row]))
         if any(working.port_taken(row, port.value) for port in self.ports.exclusive):
             room = 0
-        return min(room, 1) if self._one_a_row else room
+        if any(isinstance(rule, DistinctHosts) and not rule.is_open(working, row) for rule in self.distinct):
+            room = 0
+        return max(0, min(room, 1) if self._one_a_row else room)
 
     def score(self, row: int, penalised: bool = False) -> float:
         """Final score of placing one more there."""

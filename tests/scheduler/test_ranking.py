@@ -15,6 +15,9 @@ from daemon.model.enums import ClientStatus
 from daemon.model.plan import EvalInput
 from daemon.model.policies import Constraint, ReschedulePolicy
 from daemon.model.resources import Network, Port
+from daemon.scheduler.ids import Ids
+from daemon.scheduler.place import Placer
+from daemon.scheduler.ports import choose_ports
 from daemon.scheduler.schedule import schedule
 from daemon.scheduler.score import binpack, binpack_rows, final, inverse_capacity
 from tests.scheduler.fleetkit import (
@@ -153,6 +156,59 @@ def test_every_choice_is_the_best_by_brute_force(
         assert scores[chosen[step]] >= max(scores.values()) - 2e-6
         for i, amount in enumerate((cpu, memory, 100, 1)):
             used[chosen[step]][i] += amount
+
+
+@settings(max_examples=80, deadline=None)
+@given(
+    NODES,
+    st.lists(st.tuples(st.booleans(), st.integers(0, 20)), max_size=12),
+    st.sampled_from(["", "hosts", "racks"]),
+    st.integers(0, 2),
+)
+def test_following_each_change_gives_what_a_fresh_look_gives(
+    nodes: list[tuple[int, int, int, int]], steps: list[tuple[bool, int]], rule: str, ports: int
+) -> None:
+    rules = {
+        "": (),
+        "hosts": (Constraint(operand="distinct_hosts"),),
+        "racks": (Constraint(operand="distinct_property", l_target="${meta.rack}", r_target="2"),),
+    }[rule]
+    network = (
+        (),
+        (Network(dynamic_ports=(Port(label="d"),)),),
+        (Network(reserved_ports=(Port(label="s", value=99),)),),
+    )
+    w = MiniWorld(
+        [
+            make_node(str(i), cpu=c, memory=m, disk=d, meta={"rack": f"r{r}"}, port_range=(20000, 20001))
+            for i, (c, m, d, r) in enumerate(nodes)
+        ]
+    )
+    group = make_group(count=8, cpu=200, memory=100, networks=network[ports])
+    job = make_job(group, constraints=rules)
+    w.run(job)
+    placer = Placer(w.input(job), job, w.tracker.fleet, Ids(1, "e", 1))
+    ranker = placer.view(group).ranker
+    running, stopped = w.live(), []
+    for stop, n in steps:
+        if stop and running:
+            stopped.append(running.pop(n % len(running)))
+            row = placer.working.stop(stopped[-1])
+        elif stopped and n % 2:
+            alloc = stopped.pop()
+            running.append(alloc)
+            row = placer.working.unstop(alloc)
+        else:
+            row = ranker.pick()
+            chosen = choose_ports(placer.working, row, ranker.ports, placer.ids) if row >= 0 else None
+            if chosen is None:
+                continue
+            placer.working.place(row, group.name, ranker.ask, [port.value for port in chosen])
+        ranker.changed(row)
+        fresh = placer.view(group).ranker
+        assert (ranker.left == fresh.left).all()
+        step = (ranker.keys >> 41) - (fresh.keys >> 41)
+        assert (abs(step) <= 1).all()
 
 
 SCRIPT = """
