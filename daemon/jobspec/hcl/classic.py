@@ -61,8 +61,8 @@ def _judge(source: Source) -> None:
             _parser.parse(source.text)
         except ValueError as failure:
             raise ClassicSyntaxError(error(*_explain(source, str(failure)))) from None
-        except (AttributeError, TypeError, KeyError, IndexError, RecursionError):
-            # pyhcl stumbles over its own data when keys clash.
+        except (AttributeError, TypeError, LookupError, ArithmeticError, RecursionError):
+            # pyhcl stumbles over its own data when keys clash, and calculates as it goes.
             raise ClassicSyntaxError(error("cannot be read as the classic dialect", source.whole())) from None
 
 

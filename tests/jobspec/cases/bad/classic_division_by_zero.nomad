@@ -1,0 +1,4 @@
+# test: hcl1
+job "a" {
+  priority = 1 / 0
+}
