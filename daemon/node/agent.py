@@ -15,7 +15,6 @@ import asyncio
 import logging
 import os
 import random
-import sqlite3
 import time
 from collections.abc import Callable
 
@@ -280,11 +279,6 @@ class NodeAgent:
             log.error("allocation %s cannot run: %s", alloc.id, error)
             self._refuse(alloc, error.message)
             return
-        try:
-            await self._store.put_alloc(alloc, placed.job, AllocRecord(deployment_id=alloc.deployment_id))
-        except (sqlite3.Error, EncampError) as error:
-            # the runner says so in the tasks' events, and starts nothing before it can be stored
-            log.error("allocation %s cannot be stored: %s", alloc.id, error)
         self._begin(placed, None)
         self._collector.wake()
 

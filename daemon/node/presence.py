@@ -47,8 +47,6 @@ class Presence:
         self._random = random.Random()
         #: set once a server has taken registration and first beat.
         self.ready = ready
-        #: loop time of the last accepted beat; 0: none yet.
-        self.last_beat_s = 0.0
 
     def changed(self) -> None:
         """The node's record may have changed."""
@@ -85,7 +83,6 @@ class Presence:
         if answer.register_again:
             self._registered = None
             return answer
-        self.last_beat_s = asyncio.get_running_loop().time()
         self._on_answer(answer)
         self.ready.set()
         return answer

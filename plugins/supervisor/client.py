@@ -31,6 +31,8 @@ from plugins.supervisor.types import (
     key_of,
 )
 
+#: a shutdown is answered at once.
+_SHUTDOWN_S = 5.0
 #: after SIGKILL nothing should take longer, unless a process hangs in the kernel.
 KILL_S = 30.0
 
@@ -230,8 +232,19 @@ class SupervisorClient:
         await self._keeper.here(self._shutdown(force))
 
     async def _shutdown(self, force: bool) -> None:
-        await self._keeper.call("shutdown", force=force)
-        await self._keeper.end()
+        keeper = self._keeper
+        await asyncio.wait_for(keeper.current(), REQUEST_S)
+        # it hangs up with its answer; nobody may take that for a crash and start another one
+        main, keeper._main = keeper._main, None
+        if main is not None:
+            main.cancel()
+            await asyncio.gather(main, return_exceptions=True)
+        try:
+            await keeper.call("shutdown", _SHUTDOWN_S, force=force)
+        except BaseException:
+            keeper._main = asyncio.create_task(keeper._keep(), name=f"supervisor-keeper {self.directory}")
+            raise
+        await keeper.end()
         await self._close()
 
     async def close(self) -> None:

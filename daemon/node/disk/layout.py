@@ -13,7 +13,6 @@ from pathlib import Path
 #: directories that are never read from outside.
 HIDDEN = frozenset({"secrets", "private"})
 SHARED = ("data", "logs", "tmp")
-TASK = ("local", "secrets", "private", "tmp")
 
 
 class AllocLayout:

@@ -65,7 +65,10 @@ class AllocRunner:
         self._hands: dict[str, TaskHand] = {}
         self._timers = Timers(self._timer)
         self._reported: Allocation | None = None
+        #: what is on the disk has not everything that the core has.
         self._dirty = False
+        #: the allocation itself must be stored too, not only its record.
+        self._whole = record is None
         #: set when the allocation is done.
         self.done = asyncio.Event()
         if self.core.record.phase == AllocPhase.DONE:
@@ -143,16 +146,15 @@ class AllocRunner:
         self._woken.clear()
         effects: list[Effect] = []
         before = self.core.record
-        updated = False
         while self._inputs:
             input = self._inputs.popleft()
             if isinstance(input, Placed):
                 effects += self._update(input)
-                updated = True
+                self._whole = True
             else:
                 effects += self.core.step(input, self._deps.now_ns())
-        if updated or self._dirty or self.core.record is not before:
-            effects = await self._store(effects, whole=updated)
+        if self._whole or self._dirty or self.core.record is not before:
+            effects = await self._store(effects)
         for effect in effects:
             await self._do(effect)
         self._report()
@@ -169,14 +171,14 @@ class AllocRunner:
             effects += self.core.step(stop, self._deps.now_ns())
         return effects
 
-    async def _store(self, effects: list[Effect], *, whole: bool) -> list[Effect]:
+    async def _store(self, effects: list[Effect]) -> list[Effect]:
         """Store the record; returns the effects that may happen."""
         try:
-            if whole or self._dirty:
+            if self._whole:
                 await self._deps.store.put_alloc(self.placed.alloc, self.placed.job, self.core.record)
             else:
                 await self._deps.store.put_record(self.alloc_id, self.core.record)
-            self._dirty = False
+            self._dirty = self._whole = False
             return effects
         except (sqlite3.Error, EncampError) as error:
             if not self._dirty:

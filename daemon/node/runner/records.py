@@ -38,20 +38,6 @@ class Phase(StrEnum):
     DEAD = "dead"
 
 
-#: the task's process may exist, as far as the node knows.
-MAY_RUN = frozenset(
-    {
-        Phase.STARTING,
-        Phase.ABORTING,
-        Phase.RUNNING,
-        Phase.DELAYING,
-        Phase.STOPPING,
-        Phase.RESTARTING,
-        Phase.ENDING,
-    }
-)
-
-
 class After(StrEnum):
     """What follows once the traces of an attempt are removed."""
 
