@@ -242,9 +242,12 @@ class Driver(ABC):
         between start and the storing of the handle, a second call with the same id takes over what runs.
         """
 
-    @abstractmethod
     async def recover(self, handle: TaskHandle) -> None:
-        """Take a task back after a restart of the agent. Raises TaskNotFound when it is gone without a trace."""
+        """Take a task back after a restart of the agent. Raises TaskNotFound when it is gone without a trace.
+
+        As it stands here, no task outlives the agent.
+        """
+        raise TaskNotFound(f"driver {self.name!r} cannot take tasks back after a restart of the agent")
 
     @abstractmethod
     async def wait(self, task_id: str) -> ExitResult:
@@ -258,13 +261,13 @@ class Driver(ABC):
     async def destroy(self, task_id: str) -> None:
         """Kill it if it runs and remove every trace (cgroup, container, FIFO), but not its logs. Idempotent."""
 
-    @abstractmethod
     async def signal(self, task_id: str, signal: str) -> None:
         """Send a signal by name (`SIGHUP`) to the task's main process."""
+        raise DriverError(f"driver {self.name!r} cannot send signals to its tasks")
 
-    @abstractmethod
     async def stats(self, task_id: str) -> TaskStats:
         """Use of resources now. Raises TaskNotFound."""
+        raise DriverError(f"driver {self.name!r} does not measure its tasks")
 
     async def exec(
         self, task_id: str, argv: list[str], *, tty: bool, io: ExecIO, env: dict[str, str] | None = None
