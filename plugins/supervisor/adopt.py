@@ -15,6 +15,11 @@ from plugins.supervisor.task import REPORT_S, Task, exit_of, unknown_exit
 
 def adopt(task: Task) -> None:
     """Bring a task back from its record."""
+    if task.state == "starting" and not task.main[0]:
+        # nothing was forked yet; whoever asked will ask again
+        task.dispose()
+        task.on_change(task, "abandoned")
+        return
     try:
         task.records.make_fifos(task.key)
         task.open_pumps()

@@ -163,34 +163,28 @@ class Keeper:
     async def _serve(self, link: Link) -> None:
         """Watch one link until it ends: reports of reaped tasks, sweeps, the watchdog."""
         asked_s = time.monotonic()
-        closed = asyncio.ensure_future(link.closed.wait())
-        try:
-            while not link.closed.is_set():
-                reported = asyncio.ensure_future(self._reports.wait())
-                try:
-                    await asyncio.wait(
-                        (closed, reported), timeout=_SWEEP_S, return_when=asyncio.FIRST_COMPLETED
-                    )
-                finally:
-                    reported.cancel()
-                self._reap_supervisors()
-                self._reaper.sweep()
-                try:
-                    await self._report(link)
-                    if time.monotonic() - asked_s >= WATCH_S:
-                        asked_s = time.monotonic()
-                        await self.ask(link, "hello", WATCH_ANSWER_S)
-                        self.problem = ""
-                except SupervisorUnavailable as error:
-                    self.problem = str(error)
-                    self._reports.set()
-                except (LinkLost, Failure):
-                    continue
-        finally:
-            closed.cancel()
+        link.on_close = self._reports.set
+        while not link.closed.is_set():
+            try:
+                await asyncio.wait_for(self._reports.wait(), _SWEEP_S)
+            except TimeoutError:
+                pass  # nothing to report: time to look around
+            self._reap_supervisors()
+            self._reaper.sweep()
+            try:
+                await self._report(link)
+                if time.monotonic() - asked_s >= WATCH_S:
+                    asked_s = time.monotonic()
+                    await self.ask(link, "hello", WATCH_ANSWER_S)
+                    self.problem = ""
+            except SupervisorUnavailable as error:
+                self.problem = str(error)
+            except (LinkLost, Failure):
+                continue
 
     async def _report(self, link: Link) -> None:
         self._reports.clear()
+        # what fails here is asked again at the next sweep
         for item in list(self._reaper.collected.values()):
             await self.ask(link, "exited", WATCH_ANSWER_S, **item)
             self._reaper.collected.pop(item["id"], None)

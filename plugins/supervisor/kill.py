@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 
     from plugins.cgroups.layout import Layout
 
-#: environment variable that marks processes of a task where there is no cgroup; its value is the task's directory
-#: in the supervisor's, so that no two supervisors ever mean the same.
+#: environment variable that marks processes of a task where there is no cgroup; its value is the task's
+#: directory in the supervisor's, so that no two supervisors ever mean the same.
 MARKER = "ENCAMP_TASK"
 _FIRST_DELAY_S = 0.002
 _LAST_DELAY_S = 0.2
@@ -45,11 +45,15 @@ def has_marker(pid: int, marker: str) -> bool:
 
 
 def find_members(main_pid: int, marker: str, start: int) -> list[Stat]:
-    """Return the living processes of a task that has no cgroup. Cost: reads all of /proc."""
+    """Return the living processes of a task that has no cgroup. Cost: reads all of /proc.
+
+    `main_pid` is 0 when nobody holds the main process any more: its number may be another's by now, so only
+    the marker counts.
+    """
     stats = [stat for stat in all_stats() if stat.start >= start]
-    members = {main_pid}
+    members = {main_pid} if main_pid else set()
     for stat in stats:
-        if main_pid in (stat.session, stat.pgrp) or has_marker(stat.pid, marker):
+        if (main_pid and main_pid in (stat.session, stat.pgrp)) or has_marker(stat.pid, marker):
             members.add(stat.pid)
     grew = True
     while grew:
@@ -95,8 +99,6 @@ class Killer:
         if self._layout is not None:
             return group.kill(self._layout)
         pid, start = self._main
-        if not pid:
-            return True
         members = find_members(pid, self._marker, start)
         for stat in members:
             fd = open_process(stat.pid, stat.start)

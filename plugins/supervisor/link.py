@@ -40,6 +40,8 @@ class Link:
         self._answers: dict[int, asyncio.Future[dict[str, Any]]] = {}
         self._outgoing: list[tuple[bytes, list[int]]] = []
         self.closed = asyncio.Event()
+        #: called once when the link ends.
+        self.on_close: Callable[[], None] = lambda: None
         self._loop.add_reader(sock.fileno(), self._on_readable)
 
     def request(
@@ -123,6 +125,7 @@ class Link:
         if self.closed.is_set():
             return
         self.closed.set()
+        self.on_close()
         self._loop.remove_reader(self._sock.fileno())
         self._loop.remove_writer(self._sock.fileno())
         self._sock.close()

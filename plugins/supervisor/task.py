@@ -58,7 +58,10 @@ def unknown_exit() -> dict[str, Any]:
 
 
 class Task:
-    """One task. Made by `Tasks`; calls `on_change(task, what)` with started, failed, exited or drained."""
+    """One task. Made by the server; calls `on_change(task, what)` when it has news.
+
+    `what` is started, failed, abandoned, lost, exited or drained.
+    """
 
     def __init__(
         self, loop: Loop, records: Records, record: dict[str, Any], on_change: Callable[[Task, str], None]
@@ -88,6 +91,12 @@ class Task:
     def main(self) -> tuple[int, int]:
         """(pid, start time) of the main process, or of the launcher while that runs; (0, 0) before."""
         return self.record.get("pid", 0), self.record.get("start", 0)
+
+    @property
+    def held(self) -> tuple[int, int]:
+        """`main` while a pidfd keeps its number from being reused; (0, start time) otherwise."""
+        pid, start = self.main
+        return (pid if self.pidfd >= 0 else 0), start
 
     @property
     def marker(self) -> str:
@@ -130,13 +139,13 @@ class Task:
         fds: list[int] = []
         try:
             self.records.make_fifos(self.key)
+            self.save("starting")
             self.open_pumps()
             fds.append(os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC))
             fds += [self._open_for_task(stream) for stream in STREAMS]
             if self.layout is not None and not self.spec.get("launcher"):
                 for problem in group.create(self.layout):
                     log(f"{self.id}: {problem}")
-            self.save("starting")
             spec = self.spec
             if self.layout is None:
                 spec = {**spec, "env": {**spec["env"], MARKER: self.marker}}
@@ -287,7 +296,7 @@ class Task:
 
     def clear(self, on_done: Callable[[], None]) -> None:
         """Kill all processes of the task, then call back."""
-        Killer(self.loop, self.id, self.layout, self.main, self.marker, on_done).turn()
+        Killer(self.loop, self.id, self.layout, self.held, self.marker, on_done).turn()
 
     def _on_clear(self) -> None:
         if self.pidfd >= 0:
@@ -303,7 +312,7 @@ class Task:
     def kill(self) -> None:
         """Kill everything; the exit is noticed in the ordinary way."""
         if self._killer is None and self.state in ("launching", "running"):
-            self._killer = Killer(self.loop, self.id, self.layout, self.main, self.marker, self._on_killed)
+            self._killer = Killer(self.loop, self.id, self.layout, self.held, self.marker, self._on_killed)
             self._killer.turn()
 
     def _on_killed(self) -> None:

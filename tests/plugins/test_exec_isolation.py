@@ -17,7 +17,7 @@ from plugins.kit import Bench, DriverContract, ScriptedIO, eventually
 from plugins.supervisor.kernel import read_stat
 from tests.plugins.supervisorkit import is_dead, reconnected
 
-pytestmark = [pytest.mark.root, pytest.mark.runc]
+pytestmark = [pytest.mark.root, pytest.mark.runc, pytest.mark.slow]
 
 
 class Exec(DriverContract):

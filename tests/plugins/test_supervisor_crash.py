@@ -32,6 +32,8 @@ from tests.plugins.supervisorkit import (
     supervised,
 )
 
+pytestmark = pytest.mark.slow
+
 ROOT_DIR = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 #: writes numbered lines as fast as it can, in big and small writes.
 WRITER = """
@@ -348,3 +350,42 @@ async def test_forced_shutdown_leaves_nothing_but_the_statuses(tmp_path):
     assert processes_of(tmp_path) == [] and cgroups_of(tmp_path) == []
     async with supervised(tmp_path) as client:
         assert (await client.wait("w")).signal == signal.SIGKILL
+
+
+@pytest.mark.parametrize("forked", [False, True])
+async def test_a_stale_record_harms_nobody(tmp_path, forked):
+    """A record of an earlier boot, or of a start that never forked; its number is now somebody else's."""
+    (tmp_path / "logs").mkdir()
+    bystander = await asyncio.create_subprocess_exec("/bin/sleep", "1000", start_new_session=True)
+    key = key_of("w")
+    directory = tmp_path / "sup/tasks" / key
+    directory.mkdir(parents=True)
+    spec = msgspec.to_builtins(spec_of(tmp_path, "w", "true", cgroup=False))
+    identity = {"pid": bystander.pid, "start": 1, "boot": "an-earlier-boot"} if forked else {}
+    record = {"id": "w", "key": key, "spec": spec, "state": "running" if forked else "starting", **identity}
+    (directory / "task.json").write_bytes(msgspec.json.encode(record))
+    try:
+        async with supervised(tmp_path) as client:
+            if forked:
+                assert "unknown" in (await asyncio.wait_for(client.wait("w"), 10)).error
+                await client.stop("w", signal.SIGTERM, 0)
+            else:
+                assert await client.list() == []
+            await client.destroy("w")
+            assert bystander.returncode is None
+            assert read_stat(bystander.pid).state != "Z"
+    finally:
+        bystander.kill()
+        await bystander.wait()
+
+
+async def test_damaged_records_are_passed_over(tmp_path):
+    for number, text in enumerate((b"", b"{", b"[]", b'{"id": 1}', b"\xff\xfe")):
+        directory = tmp_path / "sup/tasks" / f"{number:024x}"
+        directory.mkdir(parents=True)
+        (directory / "task.json").write_bytes(text)
+    (tmp_path / "sup/tasks/stray").touch()
+    async with supervised(tmp_path) as client:
+        assert await client.list() == []
+        await client.start(spec_of(tmp_path, "w", "exit 3"))
+        assert (await client.wait("w")).exit_code == 3
