@@ -18,7 +18,7 @@ from typing import NamedTuple
 import msgspec
 import numpy as np
 
-from daemon.evaluation.plan_room import AllocOf, Room
+from daemon.evaluation.plan_room import FULL, AllocOf, Room
 from daemon.model.alloc import Allocation, AllocBlock, PortColumn
 from daemon.model.plan import Plan, PlanResult
 from daemon.state.columns import Ints, Mask
@@ -26,8 +26,6 @@ from daemon.state.deltas import STATE_WORDS, amounts
 from daemon.state.reservations import block_positions, block_rows
 from daemon.state.tracker import FleetTracker
 from daemon.state.usage import usage_of
-
-FULL = "has no room for it any more"
 
 
 class Checked(NamedTuple):
@@ -85,17 +83,11 @@ class _Checker:
         row = self.fleet.row_of.get(alloc.node_id, -1)
         epoch = self.epochs.get(alloc.node_id, 0)
         why = self._unfit(row, epoch)
-        if not why and not self.room.fits(row, amounts(usage_of(alloc.allocated_resources))):
-            why = FULL
-        if why:
-            self._reject(alloc.node_id, why)
-            return None
-        shared = alloc.allocated_resources.shared
-        ports = self.room.settle_ports(row, shared.ports)
+        ports = why or self.room.place(alloc, row)
         if isinstance(ports, str):
             self._reject(alloc.node_id, ports)
             return None
-        self.room.take(row, amounts(usage_of(alloc.allocated_resources)), 1)
+        shared = alloc.allocated_resources.shared
         if ports == shared.ports:
             return alloc
         self.moved_ports = True

@@ -1,7 +1,8 @@
 """Room: what is free for one plan on the tentative fleet, while its placements are let through. Pure.
 
 Theory: what the plan takes and frees is kept in columns beside the fleet's, which stay as they are. What the plan
-stops is free for this plan alone.
+stops is free for this plan alone; what it stops only for a replacement, for that replacement alone, because the stop
+falls when the replacement does.
 
 Source: spec/scheduler.md 3.3, 4.5, 4.6.
 """
@@ -22,6 +23,8 @@ from daemon.state.fleet import Fleet
 from daemon.state.usage import ports_of, usage_of
 
 _MANY = 1 << 40
+FULL = "has no room for it any more"
+_Held = tuple[int, tuple[int, int, int, int], tuple[int, ...]]
 AllocOf = Callable[[str], Allocation | None]
 
 
@@ -34,14 +37,47 @@ class Room:
         self._delta: Ints = np.zeros((4, fleet.length), dtype=np.int64)
         self._freed_ports: dict[int, set[int]] = {}
         self._taken_ports: dict[int, set[int]] = {}
+        #: replacement -> what it replaces: (row, usage, ports).
+        self._tied: dict[str, _Held] = {}
         for stop in plan.stops:
             alloc = alloc_of(stop.alloc_id)
             if alloc is None or alloc.client_terminal:
                 continue
             row = self.fleet.row_of.get(alloc.node_id, -1)
-            if row >= 0:
-                self.take(row, amounts(usage_of(alloc.allocated_resources)), -1)
-                self._freed_ports.setdefault(row, set()).update(ports_of(alloc))
+            if row < 0:
+                continue
+            held = row, amounts(usage_of(alloc.allocated_resources)), ports_of(alloc)
+            if stop.replaced_by:
+                self._tied[stop.replaced_by] = held
+            else:
+                self.take(row, held[1], -1)
+                self._freed_ports.setdefault(row, set()).update(held[2])
+
+    def place(self, alloc: Allocation, row: int) -> tuple[AllocatedPort, ...] | str:
+        """Take room and ports for one allocation: its ports as they can be had, or why not.
+
+        What it replaces there is free while it is looked at, and for it alone.
+        """
+        usage = amounts(usage_of(alloc.allocated_resources))
+        row_of_tied, before, kept = self._tied.get(alloc.id, (-1, (0, 0, 0, 0), ()))
+        freed = self._freed_ports.setdefault(row, set())
+        mine = set(kept) - freed if row_of_tied == row else set()
+        if row_of_tied == row:
+            self.take(row, before, -1)
+            freed |= mine
+        ports: tuple[AllocatedPort, ...] | str = FULL
+        if self.fits(row, usage):
+            ports = self.settle_ports(row, alloc.allocated_resources.shared.ports)
+        freed -= mine
+        if not isinstance(ports, str):
+            self.take(row, usage, 1)
+            if row_of_tied == row:
+                # either of the two will be there, never both.
+                rest = [max(0, old - new) for old, new in zip(before, usage, strict=True)]
+                self.take(row, (rest[0], rest[1], rest[2], rest[3]), 1)
+        elif row_of_tied == row:
+            self.take(row, before, 1)
+        return ports
 
     def take(self, row: int, usage: tuple[int, int, int, int], count: int) -> None:
         """Count placements (or, negative, stops) on a row."""

@@ -1,8 +1,8 @@
 """Placing the decisions of one group: nodes, ports, ids; and the reasons where it fails. Pure.
 
-Theory: order is destructive updates, replacements, fresh placements, so that what the plan frees is known to those
-that follow. A tied predecessor is stopped for the plan's arithmetic first, and taken back if its successor finds no
-node. Fresh placements are taken in bulk and leave as one block of columns.
+Theory: order is destructive updates, replacements, fresh placements. A tied predecessor is stopped for the plan's
+arithmetic while its successor looks for a node, and only for it: if the successor is refused later, the predecessor
+goes on, so that nobody else may build on its room. Fresh placements are taken in bulk and leave as blocks.
 
 Source: spec/scheduler.md 3.3, 5, 6.2.
 """
@@ -153,6 +153,9 @@ class Placer:
                 ranker.changed(self.working.unstop(previous))
             return False
         self.working.place(row, group.name, ranker.ask, (port.value for port in ports))
+        if freed >= 0:
+            self.working.close_pair(previous, row, ranker.ask)
+            ranker.changed(freed)
         ranker.changed(row)
         alloc = row_of(self, group, request, row, ports, metric)
         placed.allocs.append(alloc)

@@ -1,7 +1,8 @@
 """Working: the fleet as it will be after the plan made so far. Pure.
 
 Theory: the plan's own stops free room for its placements (their resources, ports, and their place in the counts
-of the job per node), nobody else's stops do: what still runs, counts.
+of the job per node), nobody else's stops do: what still runs, counts. A stop that is tied to a replacement falls with it, so that its
+room is for that replacement alone (`close_pair`).
 
 Source: spec/scheduler.md 3.3, 4.4, 4.6; architecture.md "Fleet".
 """
@@ -77,11 +78,29 @@ class Working:
         row = self._count(alloc, 1)
         if row >= 0:
             self.used[:, row] += amounts(usage_of(alloc.allocated_resources))
-            for port in ports_of(alloc):
-                was = self.port_taken(row, port)
-                self._freed[row].discard(port)
-                self._note_port(row, port, was)
+            self._keep_ports(alloc, row)
         return row
+
+    def close_pair(self, previous: Allocation, row: int, usage: tuple[int, int, int, int]) -> int:
+        """The tied replacement of `previous` is placed on `row`: keep for them what both may need.
+
+        Either of the two will be there, never both. Returns the row of `previous`, which changed, or -1.
+        """
+        home = self.row(previous.node_id)
+        if home < 0 or previous.client_terminal:
+            return -1
+        if home != row:
+            return self.unstop(previous)
+        before = amounts(usage_of(previous.allocated_resources))
+        self.used[:, row] += [max(0, old - new) for old, new in zip(before, usage, strict=True)]
+        self._keep_ports(previous, row)
+        return row
+
+    def _keep_ports(self, previous: Allocation, row: int) -> None:
+        for port in ports_of(previous):
+            was = self.port_taken(row, port)
+            self._freed[row].discard(port)
+            self._note_port(row, port, was)
 
     def place(self, row: int, group: str, usage: tuple[int, int, int, int], ports: Iterable[int]) -> None:
         """The plan places one allocation there."""

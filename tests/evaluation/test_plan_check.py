@@ -15,7 +15,7 @@ from daemon.model.enums import Eligibility, NodeStatus
 from daemon.model.job import Job, TaskGroup
 from daemon.model.node import DrainStrategy, Node
 from daemon.model.plan import AllocStop, Plan
-from daemon.model.resources import Network, Port
+from daemon.model.resources import AllocatedResources, Network, Port, Usage
 from daemon.scheduler.schedule import schedule
 from tests.scheduler.fleetkit import MiniWorld, make_group, make_job, make_node
 
@@ -113,6 +113,31 @@ def test_pa6_room_that_the_plan_frees_itself_counts() -> None:
     w.set_node(msgspec.structs.replace(w.nodes["node-a"], scheduling_eligibility=Eligibility.INELIGIBLE))
     accepted, result = check(w, plan)
     assert not result.full and accepted.empty
+
+
+def test_room_of_a_tied_stop_is_its_replacements_alone() -> None:
+    w = MiniWorld([make_node("a"), make_node("b")])
+    job = make_job(make_group(count=2, cpu=3000, networks=(STATIC,)))
+    w.run(job)
+    group = make_group(count=2, cpu=2500, networks=(STATIC,))
+    newer = msgspec.structs.replace(job, version=1, job_modify_index=20, task_groups=(group,))
+    plan = schedule(w.input(newer), w.tracker.fleet).plan
+    assert len(plan.allocs) == 2
+    stop = plan.stops[0]
+    # the replacements change places: each would stand on the room that the other's stop frees.
+    other = {"node-a": "node-b", "node-b": "node-a"}
+    crossed = tuple(msgspec.structs.replace(a, node_id=other[a.node_id]) for a in plan.allocs)
+    accepted, result = check(w, msgspec.structs.replace(plan, allocs=crossed))
+    assert accepted.empty and set(result.rejected) == {"node-a", "node-b"}
+    # a smaller replacement does not leave the difference to others.
+    extra = plan_of(w, make_job(make_group(count=1, cpu=1400), id="extra")).blocks
+    assert not extra
+    replaced = next(a for a in plan.allocs if a.id == stop.replaced_by)
+    third = msgspec.structs.replace(
+        replaced, id="third", allocated_resources=AllocatedResources(usage=Usage(cpu=1200))
+    )
+    accepted, result = check(w, msgspec.structs.replace(plan, allocs=(*plan.allocs, third)))
+    assert [a.id for a in accepted.allocs] == [a.id for a in plan.allocs] and not result.full
 
 
 def test_pa7_stops_on_a_disconnected_node_pass() -> None:
