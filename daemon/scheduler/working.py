@@ -1,8 +1,8 @@
 """Working: the fleet as it will be after the plan made so far. Pure.
 
 Theory: the plan's own stops free room for its placements (their resources, ports, and their place in the counts
-of the job per node), nobody else's stops do: what still runs, counts. A stop that is tied to a replacement falls with it, so that its
-room is for that replacement alone (`close_pair`).
+of the job per node), nobody else's stops do: what still runs, counts. A stop that is tied to a replacement falls
+with it, so that its room is for that replacement alone (`close_pair`).
 
 Source: spec/scheduler.md 3.3, 4.4, 4.6; architecture.md "Fleet".
 """

@@ -67,13 +67,15 @@ class Cluster:
         evaluation = make_eval(job, id=f"eval-{self.evals}", job_id=job_id)
         return schedule(eval_input(self.state, evaluation, self.now, self.evals, 1), self.worker).plan
 
-    def commit(self, plan: Plan) -> bool:
-        """Check, reserve, apply, release. True when all of it was stored."""
+    def commit(self, plan: Plan, lost: str = "") -> bool:
+        """Check, reserve, apply, release; the node `lost` dies before the apply. True when all of it was stored."""
         checked = check_plan(self.tracker, plan, self.state.alloc)
         accepted = checked.plan
         if accepted.empty:
             return checked.result.full
         ticket = self.tracker.reserve(accepted)
+        if lost:
+            self.status(lost, NodeStatus.DOWN)
         result = self.apply(
             c.PlanApply(
                 time_ns=self.now,
@@ -149,6 +151,7 @@ STEPS = st.lists(
         ),
         st.tuples(st.just("race"), st.integers(0, 2), st.integers(0, 2)),
         st.tuples(st.just("stale"), st.integers(0, 2), st.integers(0, 3)),
+        st.tuples(st.just("late"), st.integers(0, 2), st.integers(0, 3)),
         st.tuples(st.just("node"), st.integers(0, 3), st.sampled_from([NodeStatus.DOWN, NodeStatus.READY])),
         st.tuples(st.just("eligible"), st.integers(0, 3), st.sampled_from(list(Eligibility))),
         st.tuples(
@@ -181,6 +184,8 @@ def test_any_history_keeps_the_invariants(steps: list[tuple[Any, ...]]) -> None:
                 plan = cluster.plan(f"job-{n}")
                 cluster.status(f"node-{node}", NodeStatus.DOWN)
                 cluster.commit(plan)
+            case ("late", n, node) if f"job-{n}" in cluster.jobs:
+                cluster.commit(cluster.plan(f"job-{n}"), lost=f"node-{node}")
             case ("node", n, status):
                 cluster.status(f"node-{n}", status)
             case ("eligible", n, word):
