@@ -25,7 +25,7 @@ from daemon.rpc.messages import (
     IdQuery,
     LogsRequest,
 )
-from tests.node.nodekit import MemoryStream, Server, make_job, make_task, running, until
+from tests.node.nodekit import MemoryStream, Server, make_agent, make_job, make_task, running, until
 
 
 def shell(script: str, name: str = "web", **facts):
@@ -52,7 +52,7 @@ async def test_a_command_runs_with_its_environment_and_its_log_is_read(data_dir)
         )
         import msgspec
 
-        job = msgspec.structs.replace(make_job(task, type=JobType.BATCH), payload=b"payload\n")
+        job = msgspec.structs.replace(make_job(task, type=JobType.BATCH), payload=pack_payload(b"payload\n"))
         alloc_id = server.place(job)
         await server.status(alloc_id, ClientStatus.FAILED)
         log = await read_logs(agent, alloc_id)
@@ -287,3 +287,46 @@ async def test_a_tasks_user_reaches_its_directories_and_nobody_elses(tmp_path):
             await server.status(alloc_id, ClientStatus.FAILED)
     finally:
         shutil.rmtree(root)
+
+
+async def test_tasks_are_taken_back_when_the_supervisor_comes_late(data_dir, monkeypatch):
+    from daemon.node.drivers import manager
+    from plugins.supervisor.client import SupervisorClient
+    from plugins.supervisor.types import SupervisorUnavailable
+
+    monkeypatch.setattr(manager, "_UNHEALTHY_PERIOD_S", 0.2)
+    marker = f"marker-{data_dir.name}-{os.getpid()}"
+    server = Server()
+    agent = make_agent(data_dir, server, raw_exec=True)
+    await agent.start()
+    await agent.ready.wait()
+    job = make_job(shell(f": {marker}; while true; do sleep 0.1; done"))
+    alloc_id = server.place(job)
+    await server.status(alloc_id, ClientStatus.RUNNING)
+    before = await until(lambda: processes_with(marker))
+    await agent.stop(kill_tasks=False)
+    tries = 0
+
+    async def late(directory):
+        nonlocal tries
+        tries += 1
+        if tries < 4:
+            raise SupervisorUnavailable("not yet")
+        return await SupervisorClient.ensure(directory)
+
+    agent = make_agent(data_dir, server, raw_exec=True)
+    agent._supervisor = late
+    await agent.start()
+    try:
+        assert not agent._drivers.infos["raw_exec"].detected
+        task = agent.runners[alloc_id].core.tasks["web"]
+        await until(lambda: tries == 4 and agent._drivers.infos["raw_exec"].healthy)
+        await until(lambda: any("cannot take" in e.display_message for e in task.record.state.events))
+        assert (task.record.phase, task.record.attempt) == ("running", 1)
+        server.stop(alloc_id)
+        await server.status(alloc_id, ClientStatus.COMPLETE)
+        assert before and processes_with(marker) == []
+        kinds = [event.type for event in server.allocs[alloc_id].task_states["web"].events]
+        assert EventType.RESTARTING not in kinds
+    finally:
+        await agent.stop(kill_tasks=True)

@@ -32,6 +32,7 @@ _FINGERPRINT_S = 10.0
 #: an unhealthy driver is looked at sooner, so that it is of use again soon.
 _UNHEALTHY_PERIOD_S = 5.0
 _CLOSE_S = 5.0
+_SUPERVISOR_S = 30.0
 
 SupervisorFactory = Callable[[Path], Coroutine[Any, Any, "SupervisorClient"]]
 
@@ -64,8 +65,10 @@ class DriverManager:
     async def start(self) -> None:
         """Start the thread, make all drivers, and look at each once."""
         self._host.start()
-        if self._supervisor_factory is not None:
-            await self._start_supervisor(self._supervisor_factory)
+        await self._start_supervisor()
+        await self._make_all(self._kinds)
+
+    async def _make_all(self, kinds: dict[str, type[Driver]]) -> None:
         loop = asyncio.get_running_loop()
 
         def emit(event: DriverEvent) -> None:
@@ -74,24 +77,50 @@ class DriverManager:
             except RuntimeError:
                 log.debug("an event of task %s came after the agent's end", event.task_id)
 
-        for name, kind in sorted(self._kinds.items()):
+        made = []
+        for name, kind in sorted(kinds.items()):
             try:
                 self._drivers[name] = await self._host.call(self._make(kind, emit), timeout_s=_FINGERPRINT_S)
                 self._remotes[name] = RemoteDriver(self._host, self._drivers[name])
+                made.append(name)
             except Exception as error:
                 log.exception("driver %s cannot be used on this node", name)
                 self._note(name, Fingerprint(health="undetected", description=f"cannot be made: {error}"))
         async with Scope("fingerprint") as scope:
-            for name in self._drivers:
+            for name in made:
                 scope.spawn(self._look(name), name)
             await scope.drain()
 
-    async def _start_supervisor(self, factory: SupervisorFactory) -> None:
+    async def _start_supervisor(self) -> bool:
+        """Find or start the supervisor. False when there is one to have and it does not come."""
+        if self._supervisor_factory is None or self._supervisor is not None:
+            return True
         directory = self._config.data_dir / "supervisor"
         try:
-            self._supervisor = await self._host.call(factory(directory), timeout_s=30.0)
+            self._supervisor = await self._host.call(
+                self._supervisor_factory(directory), timeout_s=_SUPERVISOR_S
+            )
         except (DriverError, OSError, TimeoutError) as error:
-            log.error("no supervisor in %s: %s; raw_exec and exec cannot run tasks", directory, error)
+            log.error("no supervisor in %s yet: %s; raw_exec and exec wait for it", directory, error)
+            return False
+        return True
+
+    async def _keep_asking(self) -> None:
+        """When the supervisor did not come at the start: make the drivers that need it once it is there."""
+        while True:
+            if await self._start_supervisor():
+                break
+            await asyncio.sleep(_UNHEALTHY_PERIOD_S)
+        waiting = {
+            name: kind
+            for name, kind in self._kinds.items()
+            if name in self._drivers and self._drivers[name].context.supervisor is not self._supervisor
+            # one that works without it may hold tasks already
+            if not self.infos[name].detected
+        }
+        if waiting:
+            await self._make_all(waiting)
+            self._on_change()
 
     async def _make(self, kind: type[Driver], emit: Callable[[DriverEvent], None]) -> Driver:
         directory = self._config.data_dir / "drivers" / kind.name
@@ -137,6 +166,7 @@ class DriverManager:
     async def run(self) -> None:
         """Look at all drivers for ever, each in its own time."""
         async with Scope("driver health") as scope:
+            scope.spawn(self._keep_asking(), "supervisor")
             for name in self._drivers:
                 scope.spawn(self._watch(name), name)
             await scope.drain()

@@ -190,7 +190,7 @@ class TaskHand:
                 await self.driver().recover(effect.handle)
                 break
             except (DriverError, TimeoutError, EncampError) as error:
-                if isinstance(error, DriverError) and not error.recoverable:
+                if isinstance(error, DriverError) and not error.recoverable and self._is_final(error):
                     self._lost(attempt, error.message)
                     return
                 tries += 1
@@ -203,6 +203,13 @@ class TaskHand:
                 return
         self._feed(i.Recovered(attempt=attempt))
         self._wait_for_end(attempt)
+
+    def _is_final(self, error: DriverError) -> bool:
+        """Whether the driver knows; one that cannot work at present (no supervisor, no engine) does not."""
+        name = self._placed().task(self._name).driver
+        info = self._deps.drivers.infos.get(name)
+        has_driver = self._deps.drivers.held(name) is not None
+        return isinstance(error, TaskNotFound) or not has_driver or (info is not None and info.healthy)
 
     def _lost(self, attempt: int, why: str) -> None:
         rebooted = self._deps.rebooted

@@ -85,7 +85,8 @@ def build(
     wanted = volume_mounts(task, placed.group, node.host_volumes, interpolator, alloc.index)
     mounts = show(wanted, layout.task(name), capabilities, task.driver)
     if task.dispatch_payload is not None:
-        write_payload(layout.local(name), interpolator.text(task.dispatch_payload.file), placed.job.payload)
+        payload = unpack_payload(placed.job.payload)
+        write_payload(layout.local(name), interpolator.text(task.dispatch_payload.file), payload)
     return TaskConfig(
         id=task_id(alloc.id, name, attempt),
         alloc_id=alloc.id,
