@@ -1,6 +1,6 @@
 """Scheduler alone, no plan committed: placements/s for large jobs, evaluations/s for small ones, and the grid.
 
-Run: `python contrib/sched_bench.py [c1m|small|grid]`. One process, prints milliseconds; includes reconciling, placing and
+Run: `python contrib/sched_bench.py [c1m|small|grid]`. One process; includes reconciling, placing and
 building the plan, leaves out state, log, network and the plan check.
 """
 
@@ -44,7 +44,9 @@ def group(name: str, count: int, cpu: int, memory: int, constraints: Iterable[Co
     """A group of one task."""
     task = Task(name="t", driver="mock_driver", resources=Resources(cpu=cpu, memory_mb=memory))
     disk = EphemeralDisk(size_mb=150)
-    return TaskGroup(name=name, count=count, tasks=(task,), ephemeral_disk=disk, constraints=tuple(constraints))
+    return TaskGroup(
+        name=name, count=count, tasks=(task,), ephemeral_disk=disk, constraints=tuple(constraints)
+    )
 
 
 def job(name: str, groups: Iterable[TaskGroup], constraints: Iterable[Constraint] = ()) -> Job:

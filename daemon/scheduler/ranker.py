@@ -64,9 +64,10 @@ class Ranker:
         self.present = working.counts(working.present, group)
         hosts = any(not isinstance(rule, DistinctProperty) for rule in distinct)
         self._one_a_row = one_a_row or hosts or bool(ports.exclusive)
-        self._numbers = self._numbers_per_alloc()
-        self.left = np.zeros(len(mask), dtype=np.int64)
-        self.keys: Ints = np.full(len(mask), CLOSED, dtype=np.int64)
+        if ports.dynamic:
+            self._numbers = self._numbers_per_alloc()
+        self.left: Ints
+        self.keys: Ints
         self.refresh()
 
     def _numbers_per_alloc(self) -> Ints:
@@ -104,10 +105,13 @@ class Ranker:
     def _columns(self, used: Ints, capacity: Ints, inverse: Floats, rows: Ints | slice) -> tuple[Ints, Ints]:
         """Room and key of the rows whose columns are given."""
         working = self.working
-        left: Ints = np.full(used.shape[1], 1 if self._one_a_row else _MANY, dtype=np.int64)
-        for i, amount in enumerate(self.ask):
-            free = capacity[i] - used[i]
+        # every allocation takes one of the node's limit of allocations.
+        left: Ints = capacity[3] - used[3]
+        for i in range(3):
+            free, amount = capacity[i] - used[i], self.ask[i]
             np.minimum(left, free // amount if amount > 0 else np.where(free >= 0, _MANY, 0), out=left)
+        if self._one_a_row:
+            np.minimum(left, 1, out=left)
         if self.ports.dynamic:
             np.minimum(left, working.free_dynamic[rows] // self._numbers[rows], out=left)
         np.maximum(left, 0, out=left)
