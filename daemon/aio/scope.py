@@ -20,6 +20,9 @@ T = TypeVar("T")
 
 log = logging.getLogger("encamp.scope")
 
+#: seconds after which a task that has not ended is cancelled once more.
+RECANCEL_S = 1.0
+
 
 class Scope:
     """Ordered owner of tasks. Use `async with Scope("name") as scope` or `close()` in a finally."""
@@ -77,6 +80,9 @@ class Scope:
             if task is asyncio.current_task():
                 self._tasks.pop(task)
                 continue
-            task.cancel()
-            await asyncio.wait([task])
+            while not task.done():
+                # again if need be: some waits of the standard library swallow a cancellation that comes
+                # in the moment in which they are fulfilled (asyncio.wait_for before Python 3.12)
+                task.cancel()
+                await asyncio.wait([task], timeout=RECANCEL_S)
             self._tasks.pop(task, None)

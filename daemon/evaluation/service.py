@@ -21,6 +21,7 @@ import logging
 from collections.abc import Callable
 
 from daemon.aio.scope import Scope
+from daemon.aio.signal import Signal
 from daemon.evaluation.blocked import BlockedEvals
 from daemon.evaluation.broker import Broker
 from daemon.evaluation.commits import Commits, Propose, nodes_of
@@ -90,7 +91,7 @@ class EvaluationService:
         self._dry: dict[str, asyncio.Future[Attempt]] = {}
         self._dry_waiting: list[EvalInput] = []
         self._again: list[Flight] = []
-        self._wakeup = asyncio.Event()
+        self._wakeup = Signal()
         self._scope = Scope("evaluation", on_failure=self._failed)
 
     # ---- life ----
@@ -184,23 +185,20 @@ class EvaluationService:
     # ---- dispatch ----
 
     def _wake(self) -> None:
-        self._wakeup.set()
+        self._wakeup.notify()
 
     async def _run(self) -> None:
         """Hand out evaluations whenever there are some and a worker is free; look at the timers."""
         loop = asyncio.get_running_loop()
         next_tick = loop.time()
         while True:
-            self._wakeup.clear()
+            seen = self._wakeup.value
             if loop.time() >= next_tick:
                 self._tick()
                 next_tick = loop.time() + TICK_S
             while self.commits.in_flight < PLANS_IN_FLIGHT_MAX and self._dispatch():
                 pass
-            try:
-                await asyncio.wait_for(self._wakeup.wait(), max(0.0, next_tick - loop.time()))
-            except TimeoutError:
-                continue
+            await self._wakeup.wait_past(seen, max(0.0, next_tick - loop.time()))
 
     def _dispatch(self) -> bool:
         """Give one piece of work to a free worker. False when there is none of either."""
