@@ -15,6 +15,7 @@ import pytest
 from daemon.model.base import decode, encode
 from daemon.model.enums import ClientStatus, JobType
 from daemon.model.job import DispatchPayload
+from daemon.model.payload import pack_payload
 from daemon.model.tasks import EventType
 from daemon.rpc.messages import (
     AllocRestartRequest,
@@ -271,7 +272,7 @@ async def test_a_tasks_user_reaches_its_directories_and_nobody_elses(tmp_path):
         async with running(data_dir, server, raw_exec=True) as agent:
             script = (
                 'id -un; pwd; echo x > "$NOMAD_TASK_DIR/mine"; echo x > "$NOMAD_ALLOC_DIR/data/shared";'
-                'echo x > "$NOMAD_SECRETS_DIR/token"; cat "$NOMAD_ALLOC_DIR/../root/secrets/key" 2>&1; ls ../..'
+                'echo x > "$NOMAD_SECRETS_DIR/token"; cat "$NOMAD_ALLOC_DIR/../root""/secrets/key" 2>&1; ls ../..'
             )
             owner = shell('echo key > "$NOMAD_SECRETS_DIR/key"; sleep 100', "root")
             other = shell(script, "other", user="nobody", restart_policy=None)
