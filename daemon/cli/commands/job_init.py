@@ -10,7 +10,7 @@ from daemon.cli.console import Console
 from daemon.cli.framework import command, option, settings_of
 from daemon.model.errors import Conflict
 
-DEFAULT_NAME = "example.job.hcl"
+DEFAULT_NAME = "example.nomad.hcl"
 
 SHORT = """\
 job "example" {
@@ -97,12 +97,12 @@ job "example" {
 """
 
 
-@command("init", example="encamp job init\nencamp job run example.job.hcl")
+@command("init", example="encamp job init\nencamp job run example.nomad.hcl")
 @click.argument("file", required=False, default=DEFAULT_NAME)
 @option("-short", "short", is_flag=True, help="Without comments and optional blocks.")
 @click.pass_context
 def init(ctx: click.Context, file: str, short: bool) -> None:
-    """Write an example job file, example.job.hcl unless another name is given. Never overwrites."""
+    """Write an example job file, example.nomad.hcl unless another name is given. Never overwrites."""
     path = Path(file)
     try:
         with path.open("x") as opened:
