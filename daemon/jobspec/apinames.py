@@ -76,19 +76,20 @@ BLOCKS: dict[str, ApiBlock] = {
             "AllAtOnce": "all_at_once",
             "Datacenters": "datacenters",
             "NodePool": "node_pool",
+            "MaxRunning": "max_running",
         },
         {
             "Constraints": _CONSTRAINT,
             "TaskGroups": ("group", "group", "Name"),
             "Update": ("update", "update", ""),
             "Reschedule": ("reschedule", "reschedule", ""),
+            "Periodic": ("periodic", "periodic", ""),
+            "ParameterizedJob": ("parameterized", "parameterized", ""),
             "Meta": _META,
         },
         {
             "Affinities": "affinity",
             "Spreads": "spread",
-            "Periodic": "periodic",
-            "ParameterizedJob": "parameterized",
             "Multiregion": "multiregion",
             "Migrate": "migrate",
             "UI": "ui",
@@ -107,7 +108,12 @@ BLOCKS: dict[str, ApiBlock] = {
         },
     ),
     "group": ApiBlock(
-        {"Count": "count", "ShutdownDelay": "shutdown_delay", "MaxRunDuration": "max_run_duration"},
+        {
+            "Count": "count",
+            "ShutdownDelay": "shutdown_delay",
+            "MaxRunDuration": "max_run_duration",
+            "MaxRunning": "max_running",
+        },
         {
             "Tasks": ("task", "task", "Name"),
             "Constraints": _CONSTRAINT,
@@ -174,6 +180,21 @@ BLOCKS: dict[str, ApiBlock] = {
             "Kind": "kind",
             "UsesConnect": "kind",
         },
+    ),
+    "periodic": ApiBlock(
+        {
+            "Enabled": "enabled",
+            "Spec": "cron",
+            "Specs": "crons",
+            "ProhibitOverlap": "prohibit_overlap",
+            "TimeZone": "time_zone",
+            "Missed": "missed",
+        },
+        {},
+        {"SpecType": ""},
+    ),
+    "parameterized": ApiBlock(
+        {"Payload": "payload", "MetaRequired": "meta_required", "MetaOptional": "meta_optional"}
     ),
     "constraint": ApiBlock({"LTarget": "attribute", "RTarget": "value", "Operand": "operator"}),
     "update": ApiBlock(

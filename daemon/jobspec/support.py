@@ -19,8 +19,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("job", "affinity"): (),
     ("job", "spread"): (),
     ("job", "multiregion"): (),
-    ("job", "periodic"): (),
-    ("job", "parameterized"): (),
     ("job", "migrate"): (),
     ("job", "vault"): (),
     ("job", "secret"): (),

@@ -15,6 +15,7 @@ from typing import Any
 from daemon.jobspec.driverconfig import check_task_config
 from daemon.jobspec.rules.constraints import check_constraints
 from daemon.jobspec.rules.group import check_group
+from daemon.jobspec.rules.launches import check_launches
 from daemon.jobspec.rules.problem import Problem, Report, step
 from daemon.jobspec.rules.unsupported import check_unsupported
 from daemon.model.job import Job, Task
@@ -35,6 +36,7 @@ def validate_job(job: Job, *, check_config: ConfigCheck | None = check_task_conf
     report = Report()
     _check_job(job, report)
     check_constraints(job.constraints, report, in_task=False)
+    check_launches(job, report)
     seen: Counter[str] = Counter()
     for group in job.task_groups:
         seen[group.name] += 1

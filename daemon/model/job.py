@@ -101,6 +101,8 @@ class TaskGroup(Wire, frozen=True, kw_only=True):
     meta: dict[str, str] = {}
     shutdown_delay_ns: int = 0
     max_run_duration_ns: int = 0
+    #: ours, batch only: how many allocations of the group run at once; 0: all.
+    max_running: int = 0
 
     def task(self, name: str) -> Task | None:
         """The task of that name."""
@@ -127,9 +129,13 @@ class Job(Wire, frozen=True, kw_only=True):
     periodic: PeriodicConfig | None = None
     parameterized_job: ParameterizedConfig | None = None
     meta: dict[str, str] = {}
+    #: compressed, see daemon.model.payload.
     payload: bytes = b""
     dispatched: bool = False
     parent_id: str = ""
+    dispatch_idempotency_token: str = ""
+    #: ours, of a periodic or parameterized job: how many of its children run at once; 0: all.
+    max_running: int = 0
     stop: bool = False
     stable: bool = False
     version: int = 0

@@ -111,12 +111,17 @@ class EphemeralDisk(Wire, frozen=True, kw_only=True):
 
 
 class PeriodicConfig(Wire, frozen=True, kw_only=True):
-    """Launch by cron."""
+    """Launch by cron.
+
+    `missed` is ours: what becomes of launches that nobody could make when they were due: `skip`, `once` (one for
+    all of them), or `all`.
+    """
 
     enabled: bool = True
     specs: tuple[str, ...] = ()
     prohibit_overlap: bool = False
     time_zone: str = "UTC"
+    missed: str = "once"
 
 
 class ParameterizedConfig(Wire, frozen=True, kw_only=True):

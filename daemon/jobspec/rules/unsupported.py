@@ -22,8 +22,6 @@ def check_unsupported(job: Job, report: Report) -> None:
     for key, held in (
         ("affinity", job.affinities),
         ("spread", job.spreads),
-        ("periodic", job.periodic),
-        ("parameterized", job.parameterized_job),
     ):
         _block(report, key, held)
     if job.payload or job.dispatched:

@@ -18,6 +18,7 @@ from daemon.model.resources import Resources
 def build_job(fields: Fields, reader: Reader) -> Job:
     """The job, not yet canonical."""
     given = fields.pick("region", "namespace", "name", "priority", "all_at_once", "datacenters", "node_pool")
+    given |= fields.pick("max_running")
     job_type = _job_type(fields, reader)
     groups = [build_group(each, fields, job_type, reader) for each in fields.blocks.get("group", [])]
     groups += [_lone_task(each, fields, job_type, reader) for each in fields.blocks.get("task", [])]
@@ -26,6 +27,8 @@ def build_job(fields: Fields, reader: Reader) -> Job:
         type=job_type,
         constraints=policies.constraints(fields, reader),
         update=policies.update(job_type, fields.one("update")),
+        periodic=policies.periodic(fields.one("periodic"), reader),
+        parameterized_job=policies.parameterized(fields.one("parameterized")),
         meta=reader.text_map(fields, "meta"),
         task_groups=tuple(groups),
         **{"name": fields.label or fields.values.get("id", ""), **given},
@@ -56,6 +59,7 @@ def _lone_task(task: Fields, job: Fields, job_type: JobType, reader: Reader) -> 
 def build_group(fields: Fields, job: Fields, job_type: JobType, reader: Reader) -> TaskGroup:
     """A task group."""
     given = fields.pick("count", shutdown_delay_ns="shutdown_delay", max_run_duration_ns="max_run_duration")
+    given |= fields.pick("max_running")
     restart = fields.one("restart")
     return TaskGroup(
         name=fields.label,

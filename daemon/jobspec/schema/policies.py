@@ -18,6 +18,8 @@ from daemon.model.policies import (
     EphemeralDisk,
     Lifecycle,
     LogRotation,
+    ParameterizedConfig,
+    PeriodicConfig,
     ReschedulePolicy,
     RestartPolicy,
     UpdateStrategy,
@@ -121,3 +123,27 @@ def lifecycle(fields: Fields | None) -> Lifecycle | None:
     if fields is None:
         return None
     return Lifecycle(hook=fields.values.get("hook", ""), sidecar=fields.values.get("sidecar", False))
+
+
+def periodic(fields: Fields | None, reader: Reader) -> PeriodicConfig | None:
+    """When the job is launched. `cron` is the older way to write one spec."""
+    if fields is None:
+        return None
+    given = fields.pick("enabled", "prohibit_overlap", "time_zone", "missed")
+    specs = tuple(fields.values.get("crons", ()))
+    if "cron" in fields.values:
+        place = reader.places[(*fields.path, "cron")]
+        if "crons" in fields.values:
+            reader.report('"cron" and "crons" cannot stand together', place, "put all into crons")
+        specs = (*specs, fields.values["cron"])
+        reader.places.setdefault((*fields.path, "crons"), place)
+    return PeriodicConfig(specs=specs, **given)
+
+
+def parameterized(fields: Fields | None) -> ParameterizedConfig | None:
+    """What a dispatch of the job may and must bring."""
+    if fields is None:
+        return None
+    given = fields.pick("payload")
+    required, optional = (tuple(fields.values.get(key, ())) for key in ("meta_required", "meta_optional"))
+    return ParameterizedConfig(meta_required=required, meta_optional=optional, **given)

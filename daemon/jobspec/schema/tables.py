@@ -95,6 +95,20 @@ VOLUME_MOUNT = BlockDef(
 LOGS = BlockDef("logs", _keys(max_files="int", max_file_size="int", disabled="bool", rate_limit="size"))
 LIFECYCLE = BlockDef("lifecycle", _keys(hook="string", sidecar="bool"))
 DISPATCH_PAYLOAD = BlockDef("dispatch_payload", _keys(file="string"))
+PERIODIC = BlockDef(
+    "periodic",
+    _keys(
+        cron="string",
+        crons="strings",
+        enabled="bool",
+        prohibit_overlap="bool",
+        time_zone="string",
+        missed="string",
+    ),
+)
+PARAMETERIZED = BlockDef(
+    "parameterized", _keys(payload="string", meta_required="strings", meta_optional="strings")
+)
 RESOURCES = BlockDef(
     "resources",
     _keys(cpu="int", memory="int", memory_max="int"),
@@ -128,7 +142,7 @@ TASK = BlockDef(
 )
 GROUP = BlockDef(
     "group",
-    _keys(count="int", shutdown_delay="duration", max_run_duration="duration"),
+    _keys(count="int", shutdown_delay="duration", max_run_duration="duration", max_running="int"),
     (
         Child("constraint", CONSTRAINT, many=True),
         Child("task", TASK, many=True, labels=1),
@@ -153,8 +167,11 @@ JOB = BlockDef(
         all_at_once="bool",
         datacenters="strings",
         node_pool="string",
+        max_running="int",
     ),
     (
+        Child("periodic", PERIODIC),
+        Child("parameterized", PARAMETERIZED),
         Child("constraint", CONSTRAINT, many=True),
         Child("group", GROUP, many=True, labels=1),
         Child("task", TASK, many=True, labels=1),

@@ -15,6 +15,7 @@ from daemon.model.alloc import Allocation
 from daemon.model.errors import InvalidInput
 from daemon.model.job import Job, Task, TaskGroup
 from daemon.model.node import HostVolume
+from daemon.model.payload import unpack_payload
 from daemon.model.resources import AllocatedTask
 from daemon.node.disk.layout import AllocLayout
 from daemon.node.disk.payload import write_payload
