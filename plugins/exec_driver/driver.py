@@ -90,7 +90,9 @@ class ExecDriver(SupervisedDriver):
         if not program:
             return "no OCI runtime: neither runc nor crun is on the PATH"
         if os.path.basename(program) == "crun" and machine is not None and "unified" in machine.roots:
-            return "crun cannot work with this machine's hybrid cgroups (v1 and v2 mounted together); runc can"
+            return (
+                "crun cannot work with this machine's hybrid cgroups (v1 and v2 mounted together); runc can"
+            )
         # it may have been installed since
         self._runtime = self._runtime._replace(program=program)
         if os.geteuid() != 0:

@@ -57,7 +57,8 @@ async def call(argv: list[str], timeout_s: float = _CALL_S) -> tuple[int, str]:
         env={"PATH": os.environ.get("PATH", os.defpath), "LANG": "C.UTF-8"},
     )
     try:
-        output, _ = await asyncio.wait_for(process.communicate(), timeout_s)
+        async with asyncio.timeout(timeout_s):
+            output, _ = await process.communicate()
     except BaseException as error:
         if process.returncode is None:
             process.kill()

@@ -66,13 +66,17 @@ def report(task: Task, pid: int, start: int, code: int, status: int) -> bool:
     return True
 
 
-def settle_lost(task: Task, client_pids: set[int]) -> None:
-    """Give a lost task to the client that is its parent, for a while; without one its status is unknown."""
+def settle_lost(task: Task, client_pids: set[int]) -> int:
+    """Give a lost task to the client that is its parent, for a while; without one its status is unknown.
+
+    Returns the pid of the client that has to reap it now; 0: nobody.
+    """
     if task.state != "lost" or task.report_timer is not None:
-        return
+        return 0
     stat = read_stat(task.main[0])
-    parent = stat.ppid if stat is not None and stat.start == task.main[1] else task.record.get("parent", 0)
-    if parent in client_pids:
-        task.report_timer = task.loop.later(REPORT_S, lambda: task.finish(unknown_exit()))
-    else:
+    parent: int = stat.ppid if stat and stat.start == task.main[1] else task.record.get("parent", 0)
+    if parent not in client_pids:
         task.finish(unknown_exit())
+        return 0
+    task.report_timer = task.loop.later(REPORT_S, lambda: task.finish(unknown_exit()))
+    return parent

@@ -161,7 +161,8 @@ class SupervisorClient:
         try:
             if timeout_s > 0:
                 await self.signal(task_id, number)
-                await asyncio.wait_for(self.wait(task_id), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await self.wait(task_id)
                 return
         except TimeoutError:
             self._keeper.logger.info(
@@ -171,7 +172,8 @@ class SupervisorClient:
             pass  # it ended between the two; what it left is being killed
         try:
             await self.kill(task_id)
-            await asyncio.wait_for(self.wait(task_id), KILL_S)
+            async with asyncio.timeout(KILL_S):
+                await self.wait(task_id)
         except TaskNotFound:
             return
         except TimeoutError:
@@ -196,7 +198,8 @@ class SupervisorClient:
 
     async def _run(self, task_id: str, spec: CommandSpec, fds: tuple[int, int, int]) -> ExitResult:
         try:
-            link = await asyncio.wait_for(self._keeper.current(), REQUEST_S)
+            async with asyncio.timeout(REQUEST_S):
+                link = await self._keeper.current()
             number, future = link.request("run", list(fds), id=task_id, spec=msgspec.to_builtins(spec))
         except TimeoutError:
             raise SupervisorUnavailable(f"no command can run in task {task_id!r}: {self.problem}") from None
@@ -233,7 +236,8 @@ class SupervisorClient:
 
     async def _shutdown(self, force: bool) -> None:
         keeper = self._keeper
-        await asyncio.wait_for(keeper.current(), REQUEST_S)
+        async with asyncio.timeout(REQUEST_S):
+            await keeper.current()
         # it hangs up with its answer; nobody may take that for a crash and start another one
         main, keeper._main = keeper._main, None
         if main is not None:

@@ -74,7 +74,7 @@ class Keeper:
                 try:
                     await self._connect()
                     break
-                except (LinkLost, Failure) as error:
+                except (LinkLost, Failure, TimeoutError) as error:
                     # it was just ending, or being upgraded
                     if attempt == 2:
                         raise self._unavailable("hung up", CONNECT_S, str(error)) from error
@@ -122,7 +122,8 @@ class Keeper:
                 "the supervisor (pid %d) is older than this agent; upgrading it in place", self.pid
             )
             await self.ask(link, "upgrade", CONNECT_S)
-            await asyncio.wait_for(link.closed.wait(), CONNECT_S)
+            async with asyncio.timeout(CONNECT_S):
+                await link.closed.wait()
             raise LinkLost("the supervisor is being upgraded")
         for item in reports:
             self._reaper.collected.pop(item["id"], None)
@@ -139,7 +140,11 @@ class Keeper:
         while True:
             link = self.link
             assert link is not None
-            await self._serve(link)
+            try:
+                await self._serve(link)
+            except Exception:
+                # without this task everybody who waits would wait for ever, so a defect ends the link and no more
+                self.logger.exception("defect while watching the supervisor of %s", self.directory)
             link.close()
             self.ready.clear()
             self.logger.warning(
@@ -150,8 +155,8 @@ class Keeper:
                 try:
                     await self._connect()
                     break
-                except (DriverError, Failure, LinkLost) as error:
-                    self.problem = str(error)
+                except (DriverError, Failure, LinkLost, TimeoutError) as error:
+                    self.problem = str(error) or "it did not answer in time"
                     delay_s = min(5.0, delay_s * 2 or 0.2)
                     self.logger.error(
                         "supervisor of %s: %s; next try in %.1f s", self.directory, error, delay_s
@@ -166,7 +171,8 @@ class Keeper:
         link.on_close = self._reports.set
         while not link.closed.is_set():
             try:
-                await asyncio.wait_for(self._reports.wait(), _SWEEP_S)
+                async with asyncio.timeout(_SWEEP_S):
+                    await self._reports.wait()
             except TimeoutError:
                 pass  # nothing to report: time to look around
             self._reap_supervisors()
@@ -192,6 +198,8 @@ class Keeper:
     def _on_event(self, message: dict[str, Any]) -> None:
         if message["event"] == "drained":
             self.spares.close(key_of(message["id"]))
+        elif message["event"] == "reap":
+            self._reaper.take(message["id"], message["pid"], message["start"])
 
     def _unavailable(self, what: str, seconds: float, why: str = "") -> SupervisorUnavailable:
         pid = launch.pid_of(self.directory)
@@ -209,7 +217,8 @@ class Keeper:
         number, future = link.request(op, deadline=time.monotonic() + seconds, **fields)
         try:
             # the supervisor drops it at the deadline; what it did just before still gets here
-            return await asyncio.wait_for(future, seconds + 1.0)
+            async with asyncio.timeout(seconds + 1.0):
+                return await future
         except TimeoutError:
             raise self._unavailable(f"did not answer {op!r}", seconds) from None
         finally:
@@ -221,7 +230,8 @@ class Keeper:
         while True:
             left_s = deadline_s - time.monotonic()
             try:
-                link = await asyncio.wait_for(self.current(), max(0.0, left_s))
+                async with asyncio.timeout(max(0.0, left_s)):
+                    link = await self.current()
             except TimeoutError:
                 raise self._unavailable(f"could not be reached for {op!r}", seconds, self.problem) from None
             try:

@@ -8,7 +8,8 @@ supervisor that was frozen drops what nobody waits for any more instead of actin
     request  {"n": 7, "op": "start", "deadline": 123.4, ...}       answer {"n": 7, "ok": {...}}
                                                                    or     {"n": 7, "error": KIND, "message":
                                                                    TEXT}
-    event    {"event": "drained", "id": ID}
+    event    {"event": "drained", "id": ID} - the spare pipe ends are needed no more
+             {"event": "reap", "id": ID, "pid": N, "start": N, ...} - your child; reap it and say how it ended
 
 Shape of an error KIND: `not-found`, `spawn`, `launch`, `busy`, `expired`, `bad-request`, `internal`.
 """

@@ -218,7 +218,10 @@ class Supervisor:
         if self._greeted:
             pids = {connection.pid for connection in self._connections if connection.greeted}
             for task in list(self.tasks.values()):
-                settle_lost(task, pids)
+                reaper = settle_lost(task, pids)
+                for connection in self._connections:
+                    if reaper and connection.pid == reaper:
+                        connection.send({"event": "reap", **task.info()})
 
     def _list(self, connection: Connection, message: Message, fds: list[int]) -> Message:
         after = str(message.get("after", ""))

@@ -268,7 +268,7 @@ async def test_from_another_thread(tmp_path):
 
             asyncio.run(work())
 
-        thread = threading.Thread(target=other)
+        thread = threading.Thread(target=other, daemon=True)
         thread.start()
         await asyncio.to_thread(thread.join, 20)
         assert found[0].exit_code == 6 and isinstance(found[1], TaskNotFound)
