@@ -90,16 +90,14 @@ class DriverContract:
 
         async def all_of_it() -> None:
             bench = Bench(self, root)
-            await bench.open()
-            try:
-                await story(bench)
-            finally:
-                await bench.close()
+            async with asyncio.timeout(self.deadline_s):
+                await bench.open()
+                try:
+                    await story(bench)
+                finally:
+                    await bench.close()
 
-        async def bounded() -> None:
-            await asyncio.wait_for(all_of_it(), self.deadline_s)
-
-        asyncio.run(bounded())
+        asyncio.run(all_of_it())
 
     @staticmethod
     def need(scenario: Any) -> Any:
