@@ -377,8 +377,7 @@ class DriverContract:
             result = await bench.driver.exec(task.id, echo, tty=False, io=io)
             assert result.successful, result
             assert io.stdout == b"over and out\n" * 10_000
-            failing = self.failing_argv(9)
-            if failing is not None:
+            if failing := self.failing_argv(9):
                 assert (await bench.driver.exec(task.id, failing, tty=False, io=ScriptedIO())).exit_code == 9
             await bench.driver.destroy(task.id)
 
