@@ -13,6 +13,7 @@ from daemon.model.errors import Conflict, EncampError, InvalidInput, NotFound
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
 from daemon.state.alloc_table import JobKey
+from daemon.state.apply_launches import plan_launches
 from daemon.state.changes import JobRegistered
 from daemon.state.commands import JobDeregister, JobRegister
 from daemon.state.draft import Draft
@@ -40,6 +41,7 @@ def apply_register(draft: Draft, command: JobRegister) -> None:
             job_modify_index=draft.index,
         )
         _new_version(draft, stored, job)
+        plan_launches(draft, stored, job, command.next_launch_ns)
         draft.summary_groups(job.key, [group.name for group in job.task_groups])
         if command.source is not None:
             sources = draft.tables.sources.get(job.key) or {}
@@ -73,6 +75,7 @@ def apply_deregister(draft: Draft, command: JobDeregister) -> None:
             job_modify_index=draft.index,
         )
         _new_version(draft, stored, job)
+        plan_launches(draft, stored, job, 0)
     _finish(draft, job, not stored.stop, command.evaluation)
 
 

@@ -19,7 +19,7 @@ from daemon.model.job import Job
 from daemon.model.node import Node
 
 #: names of the tables, as `State.table_index` takes them.
-TABLES = ("cluster", "jobs", "nodes", "evals", "allocs", "summaries")
+TABLES = ("cluster", "jobs", "nodes", "evals", "allocs", "summaries", "launches")
 
 
 class JobRegistered(Wire, frozen=True, kw_only=True):
@@ -39,7 +39,17 @@ class PlanApplied(Wire, frozen=True, kw_only=True):
     eval_id: str = ""
 
 
-Result = JobRegistered | PlanApplied | EncampError | None
+class Launched(Wire, frozen=True, kw_only=True):
+    """Result of PeriodicLaunch and JobDispatch. `existing`: the child was there; `skipped`: why there is none."""
+
+    job_id: str = ""
+    eval_id: str = ""
+    create_index: int = 0
+    existing: bool = False
+    skipped: str = ""
+
+
+Result = JobRegistered | PlanApplied | Launched | EncampError | None
 
 
 class Changes:

@@ -49,6 +49,8 @@ class JobRegister(Command, frozen=True, kw_only=True):
     source: JobSource | None = None
     evaluation: Evaluation | None = None
     enforce_index: int | None = None
+    #: a periodic job: when it is due first, by the leader's clock and time zones.
+    next_launch_ns: int = 0
 
 
 class JobDeregister(Command, frozen=True, kw_only=True):
@@ -59,6 +61,26 @@ class JobDeregister(Command, frozen=True, kw_only=True):
     purge: bool = False
     evaluation: Evaluation | None = None
     no_shutdown_delay: bool = False
+
+
+class PeriodicLaunch(Command, frozen=True, kw_only=True):
+    """Launch a periodic job for one moment. `skip`: only note it, with this reason. Forced ones ignore overlap."""
+
+    namespace: str
+    job_id: str
+    launch_ns: int
+    next_ns: int = 0
+    forced: bool = False
+    skip: str = ""
+    child: Job | None = None
+    evaluation: Evaluation | None = None
+
+
+class JobDispatch(Command, frozen=True, kw_only=True):
+    """Register a dispatched child; its `parent_id` names the parameterized job."""
+
+    child: Job
+    evaluation: Evaluation | None = None
 
 
 class EvalsUpsert(Command, frozen=True, kw_only=True):
@@ -148,6 +170,8 @@ AnyCommand = (
     | ClusterInit
     | JobRegister
     | JobDeregister
+    | PeriodicLaunch
+    | JobDispatch
     | EvalsUpsert
     | PlanApply
     | NodeRegister

@@ -14,14 +14,16 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from daemon.model.alloc import Allocation, AllocBlock
-from daemon.model.enums import EvalStatus
+from daemon.model.enums import EvalStatus, JobStatus
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
+from daemon.model.launch import Launches
 from daemon.model.node import Node
 from daemon.state.alloc_table import JobKey
 from daemon.state.changes import TABLES, Changes
 from daemon.state.job_status import derived_status
 from daemon.state.job_versions import trimmed_versions
+from daemon.state.run_history import with_end
 from daemon.state.summary import SummaryDelta
 from daemon.state.tables import Tables
 
@@ -45,6 +47,9 @@ class Draft:
         self._touched: dict[JobKey, bool] = {}
         self._summary = SummaryDelta()
         self._cluster = False
+        self._launches = False
+        #: children of other jobs that this entry has brought to their end.
+        self._ended: list[Job] = []
 
     def drop(self, what: str, reason: str) -> None:
         """Note that a part of the command was left out."""
@@ -68,18 +73,24 @@ class Draft:
     def put_job(self, job: Job) -> None:
         """Insert or replace the latest version of a job."""
         _note(self._jobs, job.key, self.tables.jobs.get(job.key), job)
-        self.tables.jobs.put(job.key, job)
+        self.tables.put_job(job)
         self.touch(job.key)
 
     def remove_job(self, job: Job) -> None:
         """Remove a job with its versions, sources and summary."""
         _note(self._jobs, job.key, job, None)
-        self.tables.jobs.pop(job.key)
+        self.tables.pop_job(job.key)
+        self._launches |= self.tables.launches.pop(job.key) is not None
         self.tables.old_versions.pop(job.key)
         self.tables.sources.pop(job.key)
         self._summary.forget(job.key)
         if self.tables.summaries.pop(job.key) is not None:
             self._summary.removed = True
+
+    def put_launches(self, row: Launches) -> None:
+        """Insert or replace the launches of a job."""
+        self.tables.launches.put((row.namespace, row.job_id), row)
+        self._launches = True
 
     def put_eval(self, evaluation: Evaluation) -> bool:
         """Store an evaluation; its indexes and times are set here. False: an ended one is not reopened.
@@ -171,6 +182,10 @@ class Draft:
         for key, lost_evals in self._touched.items():
             self._settle_job(key, lost_evals)
         summaries = self._summary.write(tables, self.index)
+        for child in self._ended:
+            row = with_end(tables, child, self.time_ns, self.index)
+            if row is not None:
+                self.put_launches(row)
         changes.nodes = list(self._nodes.values())
         changes.jobs = list(self._jobs.values())
         changes.evals = list(self._evals.values())
@@ -182,6 +197,7 @@ class Draft:
             "evals": bool(changes.evals),
             "allocs": bool(changes.allocs or changes.blocks),
             "summaries": summaries,
+            "launches": self._launches,
         }
         changes.tables = tuple(name for name in TABLES if touched[name])
         for name in changes.tables:
@@ -199,7 +215,9 @@ class Draft:
         if status != job.status:
             job = replace(job, status=status, modify_index=self.index)
             _note(self._jobs, key, tables.jobs.get(key), job)
-            tables.jobs.put(key, job)
+            tables.put_job(job)
+            if status == JobStatus.DEAD and job.parent_id:
+                self._ended.append(job)
         old = tables.old_versions.get(key)
         if old is None:
             return

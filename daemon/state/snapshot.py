@@ -22,6 +22,7 @@ from daemon.model.base import Strict, decode, encode
 from daemon.model.errors import InvalidInput
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
+from daemon.model.launch import Launches
 from daemon.model.node import Node
 from daemon.model.summary import JobSummary
 from daemon.state.alloc_rows import Row, StoredBlock
@@ -189,7 +190,7 @@ def _read(piece: Piece, type_: type[T]) -> T:
 
 def _read_jobs(tables: Tables, piece: Piece) -> None:
     for job in _read(piece, list[Job]):
-        tables.jobs.put(job.key, job)
+        tables.put_job(job)
 
 
 def _read_old(tables: Tables, piece: Piece) -> None:
@@ -205,6 +206,11 @@ def _read_sources(tables: Tables, piece: Piece) -> None:
 def _read_summaries(tables: Tables, piece: Piece) -> None:
     for summary in _read(piece, list[JobSummary]):
         tables.summaries.put((summary.namespace, summary.job_id), summary)
+
+
+def _read_launches(tables: Tables, piece: Piece) -> None:
+    for row in _read(piece, list[Launches]):
+        tables.launches.put((row.namespace, row.job_id), row)
 
 
 def _read_nodes(tables: Tables, piece: Piece) -> None:
@@ -227,6 +233,7 @@ _READERS: dict[str, Callable[[Tables, Piece], None]] = {
     "old_versions": _read_old,
     "sources": _read_sources,
     "summaries": _read_summaries,
+    "launches": _read_launches,
     "nodes": _read_nodes,
     "evals": _read_evals,
     "codes": _read_codes,

@@ -19,13 +19,23 @@ from daemon.model.base import decode
 from daemon.model.errors import InvalidInput, check
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
+from daemon.model.launch import Launches
 from daemon.model.node import Node
 from daemon.model.summary import JobSummary
-from daemon.state import apply_allocs, apply_cluster, apply_collect, apply_evals, apply_jobs, apply_nodes
+from daemon.state import (
+    apply_allocs,
+    apply_cluster,
+    apply_collect,
+    apply_evals,
+    apply_jobs,
+    apply_launches,
+    apply_nodes,
+)
 from daemon.state import commands as c
 from daemon.state.apply_plan import apply_plan
 from daemon.state.changes import TABLES, Changes
 from daemon.state.draft import Draft
+from daemon.state.job_index import Children
 from daemon.state.snapshot import StateSnapshot, read_pieces
 from daemon.state.strict import decode_strict
 from daemon.state.tables import Tables
@@ -40,6 +50,8 @@ _APPLY: dict[type[c.Command], Callable[[Draft, Any], None]] = {
     c.ClusterInit: apply_cluster.apply_cluster_init,
     c.JobRegister: apply_jobs.apply_register,
     c.JobDeregister: apply_jobs.apply_deregister,
+    c.PeriodicLaunch: apply_launches.apply_launch,
+    c.JobDispatch: apply_launches.apply_dispatch,
     c.EvalsUpsert: apply_evals.apply_evals,
     c.PlanApply: apply_plan,
     c.NodeRegister: apply_nodes.apply_node_register,
@@ -139,6 +151,19 @@ class State:
         for job in self._tables.jobs.values():
             if (namespace is None or job.namespace == namespace) and job.id.startswith(prefix):
                 yield job
+
+    def jobs_from(self, start: tuple[str, str] = ("", ""), *, children: bool = False) -> Iterator[Job]:
+        """Latest versions in the order of (namespace, id), from a key on; children only when asked for."""
+        found = map(self._tables.jobs.get, self._tables.job_index.since(start, children=children))
+        return (job for job in found if job is not None)
+
+    def children(self, namespace: str, parent_id: str) -> Children | None:
+        """The children of a periodic or parameterized job; None when it has none. Do not keep it."""
+        return self._tables.job_index.children((namespace, parent_id))
+
+    def launches(self, namespace: str, job_id: str) -> Launches | None:
+        """When a job was and will be launched, and how its launches ended."""
+        return self._tables.launches.get((namespace, job_id))
 
     def job_versions(self, namespace: str, job_id: str) -> tuple[Job, ...]:
         """All versions kept, newest first."""

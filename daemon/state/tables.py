@@ -14,10 +14,12 @@ from typing import Any
 
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
+from daemon.model.launch import Launches
 from daemon.model.node import Node
 from daemon.model.summary import JobSummary
 from daemon.state.alloc_rows import Row, StoredBlock
 from daemon.state.alloc_table import AllocTable, JobKey
+from daemon.state.job_index import JobIndex
 from daemon.state.node_codes import GONE, NodeCodes
 from daemon.state.table import ID_SHARDS, Table, id_shard, name_shard
 
@@ -62,11 +64,22 @@ class Tables:
         #: version -> source, per job.
         self.sources: Table[JobKey, dict[int, JobSource]] = Table(64, name_shard)
         self.summaries: Table[JobKey, JobSummary] = Table(64, name_shard)
+        self.launches: Table[JobKey, Launches] = Table(64, name_shard)
+        self.job_index = JobIndex()
         self.nodes: Table[str, Node] = Table(ID_SHARDS, id_shard)
         self.evals: Table[str, Evaluation] = Table(ID_SHARDS, id_shard)
         self.codes = NodeCodes()
         self.allocs = AllocTable(self.codes)
         self._job_evals: dict[JobKey, JobEvals] = {}
+
+    def put_job(self, job: Job) -> None:
+        """Insert or replace the latest version."""
+        self.job_index.changed(self.jobs.get(job.key), job)
+        self.jobs.put(job.key, job)
+
+    def pop_job(self, key: JobKey) -> None:
+        """Remove."""
+        self.job_index.changed(self.jobs.pop(key), None)
 
     def put_node(self, node: Node) -> None:
         """Insert or replace."""
@@ -126,6 +139,7 @@ class Tables:
                 "old_versions": self.old_versions.freeze(),
                 "sources": self.sources.freeze(),
                 "summaries": self.summaries.freeze(),
+                "launches": self.launches.freeze(),
                 "nodes": self.nodes.freeze(),
                 "evals": self.evals.freeze(),
                 "blocks": self.allocs.blocks.freeze(),
