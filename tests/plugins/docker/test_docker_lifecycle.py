@@ -187,7 +187,7 @@ async def test_a_cancelled_start_can_be_repeated(
         with pytest.raises((TimeoutError, asyncio.TimeoutError)):
             async with asyncio.timeout(delay_s):
                 await driver.start(task)
-                await asyncio.sleep(1)
+                await asyncio.Event().wait()
     await driver.start(task)
     assert len(client.containers(all=True, filters={"label": f"encamp.task_id={task.id}"})) == 1
 
