@@ -62,7 +62,8 @@ def _headline(job: Job, groups: tuple[GroupWhy, ...], evals: list[Evaluation]) -
         return f"as it should be: {running} running."
     missing = sum(group.missing for group in bad)
     if not missing:
-        return f"all that should run does, but {len(bad)} of {len(groups)} groups could not be brought to version {job.version}."
+        behind = f"{len(bad)} of {len(groups)} groups"
+        return f"all that should run does, but {behind} could not be brought to version {job.version}."
     return f"{len(bad)} of {len(groups)} groups are not as they should be, {missing} missing."
 
 
