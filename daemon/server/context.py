@@ -98,3 +98,8 @@ class ServerContext:
 def is_system(job: Job) -> bool:
     """True for jobs that want one allocation on every node."""
     return job.type in (JobType.SYSTEM, JobType.SYSBATCH)
+
+
+def is_parent(job: Job) -> bool:
+    """True for jobs that are not run themselves but launched, as children: by cron or by dispatch."""
+    return job.periodic is not None or job.parameterized_job is not None

@@ -28,11 +28,14 @@ from daemon.server.context import Clock, Ids, ServerContext
 from daemon.server.dryrun import DryRunner
 from daemon.server.endpoints.allocs import AllocEndpoints
 from daemon.server.endpoints.evals import EvalEndpoints
+from daemon.server.endpoints.job_list import JobListEndpoints
 from daemon.server.endpoints.jobs import JobEndpoints
+from daemon.server.endpoints.launches import LaunchEndpoints
 from daemon.server.endpoints.nodes import NodeEndpoints
 from daemon.server.endpoints.system import SystemEndpoints
 from daemon.server.forward import Forwarder
 from daemon.server.heartbeat import BEAT_S, Heartbeats
+from daemon.server.launcher import Launcher
 from daemon.server.links import NodeLinks
 from daemon.server.node_watch import NodeWatch
 from daemon.server.ring import ChangeRing
@@ -72,6 +75,7 @@ class Server:
         self._log: Log | None = None
         self.context: ServerContext
         self.evaluation: EvaluationService
+        self.launcher: Launcher
         self.forwarder: Forwarder
         self.address = ""
         self._on_fatal: Callable[[str], None] | None = None
@@ -94,12 +98,14 @@ class Server:
             new_id=self.ids.new,
             hang_s=self.config.hang_s,
         )
+        self.launcher = Launcher(self.context)
         self._log.attach(
             (
                 self.evaluation.observe,
                 self.watch.observe,
                 self.ring.observe,
                 self._observe_nodes,
+                self.launcher.observe,
                 self.context.observe,
             )
         )
@@ -111,6 +117,7 @@ class Server:
             if node.status != NodeStatus.DOWN:
                 self.heartbeats.beat(node.id, self.clock.mono_s())
         self._scope.spawn(self._watch_heartbeats(), "heartbeats")
+        self._scope.spawn(self.launcher.run(), "launcher")
         self._scope.spawn(self._collect_regularly(), "collection")
         self._scope.spawn(self._watch_log(self._log), "log")
 
@@ -119,6 +126,8 @@ class Server:
         allocs = AllocEndpoints(context)
         allocs.register_in(dispatcher)
         JobEndpoints(context, DryRunner(context, self.evaluation.dry_run)).register_in(dispatcher)
+        JobListEndpoints(context).register_in(dispatcher)
+        LaunchEndpoints(context, self.launcher).register_in(dispatcher)
         EvalEndpoints(context).register_in(dispatcher)
         NodeEndpoints(context, self.heartbeats, self.links, self.watch).register_in(dispatcher)
         SystemEndpoints(context, self.ring, self.collect, lambda: self.address).register_in(dispatcher)

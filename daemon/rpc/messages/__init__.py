@@ -19,8 +19,12 @@ from daemon.rpc.messages.allocs import (
 from daemon.rpc.messages.base import Answer, Empty, IdQuery, Query, Write
 from daemon.rpc.messages.jobs import (
     GroupWhy,
+    JobChildren,
     JobDeregisterRequest,
+    JobDispatchRequest,
+    JobDispatchResponse,
     JobEvaluateRequest,
+    JobListRequest,
     JobListResponse,
     JobPlanRequest,
     JobPlanResponse,
@@ -34,6 +38,8 @@ from daemon.rpc.messages.jobs import (
     JobValidateResponse,
     JobVersionsResponse,
     JobWhyResponse,
+    PeriodicForceRequest,
+    PeriodicForceResponse,
 )
 from daemon.rpc.messages.nodes import (
     FetchAllocsRequest,
@@ -74,6 +80,12 @@ __all__ = [
     "JobPlanResponse",
     "JobSummary",
     "JobStub",
+    "JobChildren",
+    "JobListRequest",
+    "JobDispatchRequest",
+    "JobDispatchResponse",
+    "PeriodicForceRequest",
+    "PeriodicForceResponse",
     "JobListResponse",
     "JobResponse",
     "JobVersionsResponse",

@@ -6,6 +6,7 @@ from typing import Any
 
 from daemon.model.base import Wire
 from daemon.model.job import Job, JobSource
+from daemon.model.launch import Launches
 from daemon.model.metrics import AllocMetric
 from daemon.model.plan import GroupAnnotation
 from daemon.model.summary import GroupSummary
@@ -61,6 +62,22 @@ class JobPlanResponse(Answer, frozen=True, kw_only=True):
     explanations: dict[str, tuple[str, ...]] = {}
     job_modify_index: int = 0
     warnings: tuple[str, ...] = ()
+    next_periodic_launch_ns: int = 0
+
+
+class JobListRequest(Query, frozen=True, kw_only=True):
+    """Jobs by prefix. Those with a parent are left out, unless asked for: all, or those of one `parent`."""
+
+    children: bool = False
+    parent: str = ""
+
+
+class JobChildren(Wire, frozen=True, kw_only=True):
+    """How many jobs a periodic or parameterized one has launched that are still known, by status."""
+
+    pending: int = 0
+    running: int = 0
+    dead: int = 0
 
 
 class JobStub(Wire, frozen=True, kw_only=True):
@@ -83,6 +100,9 @@ class JobStub(Wire, frozen=True, kw_only=True):
     modify_index: int = 0
     job_modify_index: int = 0
     job_summary: dict[str, GroupSummary] = {}
+    periodic: bool = False
+    parameterized_job: bool = False
+    children: JobChildren | None = None
 
 
 class JobListResponse(Answer, frozen=True, kw_only=True):
@@ -92,10 +112,13 @@ class JobListResponse(Answer, frozen=True, kw_only=True):
 
 
 class JobResponse(Answer, frozen=True, kw_only=True):
-    """One job with the counts of its groups."""
+    """One job with the counts of its groups; of periodic and parameterized ones the launches and children."""
 
     job: Job
     summary: dict[str, GroupSummary] = {}
+    launches: Launches | None = None
+    next_launch_ns: int = 0
+    children: JobChildren | None = None
 
 
 class JobVersionsResponse(Answer, frozen=True, kw_only=True):
@@ -133,6 +156,42 @@ class JobEvaluateRequest(Write, frozen=True, kw_only=True):
 
     id: str
     force_reschedule: bool = False
+
+
+class JobDispatchRequest(Write, frozen=True, kw_only=True):
+    """Launch a parameterized job. The same token gives the same child for as long as that is known."""
+
+    job_id: str
+    payload: bytes = b""
+    meta: dict[str, str] = {}
+    id_prefix_template: str = ""
+    idempotency_token: str = ""
+    priority: int = 0
+
+
+class JobDispatchResponse(Answer, frozen=True, kw_only=True):
+    """`eval_id` is empty when the child is itself periodic. `existing`: the token was known."""
+
+    dispatched_job_id: str
+    eval_id: str = ""
+    eval_create_index: int = 0
+    job_create_index: int = 0
+    existing: bool = False
+
+
+class PeriodicForceRequest(Write, frozen=True, kw_only=True):
+    """Launch a periodic job now, whatever its schedule and overlap say."""
+
+    job_id: str
+
+
+class PeriodicForceResponse(Answer, frozen=True, kw_only=True):
+    """The child; `existing`: another launch of this second had made it."""
+
+    job_id: str
+    eval_id: str = ""
+    eval_create_index: int = 0
+    existing: bool = False
 
 
 class GroupWhy(Wire, frozen=True, kw_only=True):

@@ -21,9 +21,10 @@ from daemon.model.job import Job
 from daemon.rpc import messages as m
 from daemon.rpc import methods
 from daemon.rpc.dispatch import Caller, Dispatcher, require
-from daemon.server.context import ServerContext
+from daemon.server.context import ServerContext, is_parent
 from daemon.server.dryrun import DryRunner
-from daemon.server.queries import blocking, namespace_of, page
+from daemon.server.periodic import next_ns
+from daemon.server.queries import namespace_of
 from daemon.server.why import why
 from daemon.state.changes import JobRegistered
 from daemon.state.commands import AllocTransition, EvalsUpsert, JobDeregister, JobRegister
@@ -45,8 +46,6 @@ class JobEndpoints:
         dispatcher.serve(methods.JOB_REGISTER, self.register)
         dispatcher.serve(methods.JOB_VALIDATE, self.validate)
         dispatcher.serve(methods.JOB_PLAN, self.plan)
-        dispatcher.serve(methods.JOB_LIST, self.list)
-        dispatcher.serve(methods.JOB_GET, self.get)
         dispatcher.serve(methods.JOB_VERSIONS, self.versions)
         dispatcher.serve(methods.JOB_SOURCE, self.source)
         dispatcher.serve(methods.JOB_DEREGISTER, self.deregister)
@@ -58,7 +57,12 @@ class JobEndpoints:
     async def register(self, request: m.JobRegisterRequest, caller: Caller) -> m.JobRegisterResponse:
         """Create or change a job, and ask for its evaluation."""
         job = self._admit(request.job, request.namespace)
-        evaluation = self._context.evaluation(job, Trigger.JOB_REGISTER, priority=request.eval_priority)
+        # a periodic or parameterized job is launched, never run itself
+        evaluation = (
+            None
+            if is_parent(job)
+            else self._context.evaluation(job, Trigger.JOB_REGISTER, priority=request.eval_priority)
+        )
         source = request.submission
         warnings: tuple[str, ...] = ()
         if source is not None and len(source.source) > SOURCE_BYTES_MAX:
@@ -70,13 +74,14 @@ class JobEndpoints:
                 source=source,
                 evaluation=evaluation,
                 enforce_index=request.job_modify_index if request.enforce_index else None,
+                next_launch_ns=next_ns(job, None),
             )
         )
         registered = _registered(changes.result)
         return m.JobRegisterResponse(
             index=changes.index,
-            eval_id=evaluation.id,
-            eval_create_index=changes.index,
+            eval_id=registered.eval_id,
+            eval_create_index=changes.index if registered.eval_id else 0,
             job_modify_index=registered.job_modify_index,
             version=registered.version,
             warnings=warnings,
@@ -129,6 +134,7 @@ class JobEndpoints:
             failed_tg_allocs=attempt.evaluation.failed_tg_allocs,
             explanations=explanations,
             job_modify_index=before.job_modify_index if before is not None else 0,
+            next_periodic_launch_ns=next_ns(job, None),
         )
 
     async def deregister(self, request: m.JobDeregisterRequest, caller: Caller) -> m.EvalIdResponse:
@@ -137,7 +143,11 @@ class JobEndpoints:
         job = self._context.state.job(namespace, require(request.id, "a job id"))
         if job is None:
             return m.EvalIdResponse(index=self._context.state.index)
-        evaluation = self._context.evaluation(job, Trigger.JOB_DEREGISTER, priority=request.eval_priority)
+        evaluation = (
+            None
+            if is_parent(job)
+            else self._context.evaluation(job, Trigger.JOB_DEREGISTER, priority=request.eval_priority)
+        )
         changes = await self._context.propose(
             JobDeregister(
                 time_ns=self._context.clock.now_ns(),
@@ -150,14 +160,17 @@ class JobEndpoints:
         )
         return m.EvalIdResponse(
             index=changes.index,
-            eval_id=evaluation.id,
-            eval_create_index=changes.index,
+            eval_id=evaluation.id if evaluation is not None else "",
+            eval_create_index=changes.index if evaluation is not None else 0,
             job_modify_index=_registered(changes.result).job_modify_index,
         )
 
     async def evaluate(self, request: m.JobEvaluateRequest, caller: Caller) -> m.EvalIdResponse:
         """A new evaluation; with force_reschedule failed allocations are replaced now."""
         job = self._job(request.namespace, request.id)
+        if is_parent(job):
+            what = "periodic" if job.periodic is not None else "parameterized"
+            raise InvalidInput(f"job {job.id!r} is {what}: only its launches have evaluations")
         evaluation = self._context.evaluation(job, Trigger.JOB_REGISTER)
         now = self._context.clock.now_ns()
         failed = [
@@ -183,52 +196,6 @@ class JobEndpoints:
         if job is None:
             raise NotFound(f"job not found: {job_id!r} in namespace {namespace_of(namespace)!r}")
         return job
-
-    async def list(self, request: m.Query, caller: Caller) -> m.JobListResponse:
-        """Jobs whose id begins with the prefix, with the counts of their groups."""
-        state = self._context.state
-
-        def read() -> m.JobListResponse:
-            namespace = None if request.namespace == "*" else namespace_of(request.namespace)
-            jobs, token = page(state.jobs(namespace, request.prefix), lambda job: job.id, request)
-            return m.JobListResponse(
-                index=state.table_index("jobs"), jobs=tuple(self._stub(job) for job in jobs), next_token=token
-            )
-
-        return await blocking(self._context, request, read)
-
-    def _stub(self, job: Job) -> m.JobStub:
-        return m.JobStub(
-            id=job.id,
-            name=job.name,
-            namespace=job.namespace,
-            type=job.type.value,
-            priority=job.priority,
-            status=job.status.value,
-            status_description=job.status_description,
-            stop=job.stop,
-            parent_id=job.parent_id,
-            node_pool=job.node_pool,
-            datacenters=job.datacenters,
-            version=job.version,
-            submit_time_ns=job.submit_time_ns,
-            create_index=job.create_index,
-            modify_index=job.modify_index,
-            job_modify_index=job.job_modify_index,
-            job_summary=self._summary(job),
-        )
-
-    def _summary(self, job: Job) -> dict[str, m.JobSummary]:
-        return self._context.state.summary(job.namespace, job.id).summary
-
-    async def get(self, request: m.IdQuery, caller: Caller) -> m.JobResponse:
-        """One job."""
-
-        def read() -> m.JobResponse:
-            job = self._job(request.namespace, request.id)
-            return m.JobResponse(index=job.modify_index, job=job, summary=self._summary(job))
-
-        return await blocking(self._context, request, read)
 
     async def versions(self, request: m.IdQuery, caller: Caller) -> m.JobVersionsResponse:
         """All versions kept, newest first, with what each changed."""
