@@ -119,14 +119,16 @@ async def test_ended_allocations_are_collected_but_the_last_failed_are_kept(data
             make_task(config={"exit_code": 1}, restart_policy=none), type=JobType.BATCH, job_id="bad"
         )
         good = make_job(make_task(config={}), type=JobType.BATCH, job_id="good")
-        failed = [server.place(bad) for _ in range(2)]
-        for alloc_id in failed:
-            await server.status(alloc_id, ClientStatus.FAILED)
+        failed = []
+        for _ in range(2):  # one after the other, so that it is known which failed last
+            failed.append(server.place(bad))
+            await server.status(failed[-1], ClientStatus.FAILED)
+            await until(agent.runners[failed[-1]].done.is_set)
         for _ in range(4):
             await server.status(server.place(good), ClientStatus.COMPLETE)
         agent._collector.wake()
         await until(lambda: len(agent.runners) <= 3)
-        last = max(failed, key=lambda id_: server.allocs[id_].task_states["web"].finished_at_ns)
+        last = failed[-1]
         assert last in agent.runners
         assert len(os.listdir(data_dir / "alloc")) == len(agent.runners)
         await until(lambda: all(agent._reporter.is_told(id_) for id_ in agent.runners))

@@ -297,7 +297,10 @@ async def test_commands_beside_a_task(tmp_path):
         running = asyncio.ensure_future(
             run_command(client, "w", CommandSpec(argv=["/bin/sleep", "999"]), ScriptedIO(hold=True))
         )
-        await eventually(lambda: len(processes_of(tmp_path)) > len(before), "the command runs")
+        # a launcher that has not joined the task's cgroup yet would be refused rather than killed
+        await eventually(
+            lambda: any(_runs(pid, b"999") for pid in processes_of(tmp_path)), "the command runs"
+        )
         await client.kill("w")
         if (await client.wait("w")) and spec_of(tmp_path, "w", "").cgroup:
             assert (await asyncio.wait_for(running, 10)).signal == signal.SIGKILL
@@ -529,3 +532,11 @@ async def test_an_older_supervisor_is_upgraded(tmp_path, monkeypatch):
         monkeypatch.undo()
         assert (await client.recover("w")).pid == info.pid
         assert "replacing the program" in (tmp_path / "sup/supervisor.log").read_text()
+
+
+def _runs(pid: int, word: bytes) -> bool:
+    """True once the process has become the command with that argument."""
+    try:
+        return word in Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")
+    except OSError:
+        return False
