@@ -28,6 +28,8 @@ from daemon.rpc.messages import (
 )
 from tests.node.nodekit import MemoryStream, Server, make_agent, make_job, make_task, running, until
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 def shell(script: str, name: str = "web", **facts):
     return make_task(name, driver="raw_exec", config={"command": "/bin/sh", "args": ["-c", script]}, **facts)

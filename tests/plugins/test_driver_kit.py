@@ -12,6 +12,8 @@ from plugins.mock_driver.config import MockConfig
 from plugins.mock_driver.driver import MockDriver
 from tests.plugins.test_mock_driver import TestMockContract as _MockContract
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 class Forgetful(MockDriver):
     async def recover(self, handle: TaskHandle) -> None:

@@ -14,6 +14,8 @@ from plugins.kit import DriverContract, eventually
 from plugins.raw_exec.driver import RawExecDriver
 from tests.plugins.supervisorkit import is_dead
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 class TestRawExecContract(DriverContract):
     driver_class = RawExecDriver

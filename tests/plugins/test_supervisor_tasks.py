@@ -31,6 +31,8 @@ from tests.plugins.supervisorkit import (
     supervised,
 )
 
+pytestmark = pytest.mark.slow  # real processes
+
 
 async def test_small_and_alone(tmp_path):
     """One process per directory, small, with an own session, a 0600 socket in a 0700 directory."""

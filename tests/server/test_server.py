@@ -104,6 +104,7 @@ async def test_a_new_node_gets_the_system_jobs(kit: Kit) -> None:
     await kit.until("one on the new node", lambda: len(kit.live("everywhere")) == 2)
 
 
+@pytest.mark.slow
 async def test_a_failed_allocation_is_replaced_after_its_delay(kit: Kit) -> None:
     node = await kit.node()
     soon = ReschedulePolicy(delay_ns=5_000_000_000, delay_function="constant", max_delay_ns=0, unlimited=True)
@@ -233,6 +234,7 @@ async def test_ports_of_one_node_are_never_given_twice(kit: Kit) -> None:
     assert len(ports) == 80 == len(set(ports))
 
 
+@pytest.mark.slow
 async def test_a_killed_worker_is_replaced_and_its_evaluation_done(kit: Kit) -> None:
     await kit.node()
     await kit.run_and_settle(make_job("first"))
@@ -246,6 +248,7 @@ async def test_a_killed_worker_is_replaced_and_its_evaluation_done(kit: Kit) -> 
     assert evaluation.placed and pool.replaced == 1
 
 
+@pytest.mark.slow
 async def test_a_hanging_worker_is_killed_and_its_evaluation_done() -> None:
     kit = await Kit(ServerConfig(data_dir=None, hang_s=0.5)).start()
     try:
