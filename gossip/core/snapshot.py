@@ -30,11 +30,13 @@ class Snapshot:
     """Lines that made no sense."""
 
 
-def parse_snapshot(lines: Iterable[str]) -> Snapshot:
-    """Replay lines."""
+def parse_snapshot(lines: Iterable[str], *, after_leave: bool = False) -> Snapshot:
+    """Replay lines; `after_leave` keeps the members known before a leave."""
     snapshot = Snapshot()
     for line in lines:
-        if not _replay(snapshot, line.strip()):
+        if line.strip() == "leave" and after_leave:
+            snapshot.left = True
+        elif not _replay(snapshot, line.strip()):
             snapshot.skipped += 1
     return snapshot
 
