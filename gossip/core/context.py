@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from gossip import limits
 from gossip.config import Config
-from gossip.core.actions import Action, Emit, Notice, Persist, Send
+from gossip.core.actions import Action, Emit, Notice, OpenStream, Persist, Send
 from gossip.core.awareness import Awareness
 from gossip.core.clock import LamportClock
 from gossip.core.metrics import Metrics
@@ -106,6 +106,12 @@ class Context:
         self.metrics.packets_out += 1
         self.metrics.bytes_out += len(packet)
         self.actions.append(Send(address, packet))
+
+    def open_stream(self, op: int, address: Address, frame: bytes, timeout_s: float) -> None:
+        """Send one frame over a stream and await one."""
+        self.metrics.streams_out += 1
+        self.metrics.stream_bytes_out += len(frame)
+        self.actions.append(OpenStream(op, address, frame, timeout_s))
 
     def emit(self, kind: EventKind, record: Record) -> None:
         """Tell event readers about a member."""

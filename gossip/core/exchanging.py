@@ -12,7 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 
-from gossip.core.actions import OpenStream, StreamReply
+from gossip.core.actions import StreamReply
 from gossip.core.context import Context
 from gossip.core.intents import Intents
 from gossip.core.membership import Membership, unfit
@@ -70,7 +70,7 @@ class Exchanger:
             return
         op = context.next_op()
         self._open[op] = done
-        context.actions.append(OpenStream(op, address, frame, context.timing.exchange.timeout_s))
+        context.open_stream(op, address, frame, context.timing.exchange.timeout_s)
 
     def _frame(self, *, join: bool) -> bytes:
         context = self.context
@@ -178,8 +178,10 @@ class Exchanger:
             if entry.state == State.ALIVE:
                 membership.hear_alive(entry)
             elif entry.state != State.LEFT:
+                # we become the accuser, so that ours is one voice; against ourselves it is the sender's word
+                accuser = head.node if entry.node == context.name else context.name
                 membership.hear_suspect(
-                    Suspect(incarnation=entry.incarnation, node=entry.node, accuser=context.name)
+                    Suspect(incarnation=entry.incarnation, node=entry.node, accuser=accuser)
                 )
             if entry.state != State.LEFT and entry.status_time:
                 self.intents.note_join(entry.node, entry.status_time)

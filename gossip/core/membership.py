@@ -219,6 +219,7 @@ class Membership:
         if raised:
             # a higher incarnation proves that it lived after it was buried
             record.leaving = False
+            self._enter(record, State.ALIVE)
             context.emit(EventKind.JOIN, record)
         told = state
         if state is State.DEAD and record.leaving:

@@ -11,7 +11,6 @@ shuffled copy in small clusters, where random places would miss the only candida
 from __future__ import annotations
 
 from gossip import limits
-from gossip.core.actions import OpenStream
 from gossip.core.context import Context
 from gossip.core.membership import Membership
 from gossip.core.table import Record
@@ -121,9 +120,7 @@ class Prober:
         if left_s > 0:
             probe.op = context.next_op()
             ping = Ping(seq=probe.sequence, node=target.name, source=context.name)
-            context.actions.append(
-                OpenStream(probe.op, target.address, context.envelope.wrap_frame(encode(ping)), left_s)
-            )
+            context.open_stream(probe.op, target.address, context.envelope.wrap_frame(encode(ping)), left_s)
 
     def hear_stream(self, op: int, data: bytes | None) -> bool:
         """The outcome of a TCP ping; False when `op` is not one."""

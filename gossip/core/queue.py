@@ -65,6 +65,11 @@ class BroadcastQueue:
             item = self._items[number]
             self._remove(bisect_left(self._order, (item.sent, -len(item.data), -number)))
 
+    def clear(self) -> None:
+        """Forget everything: there is nobody to tell."""
+        while self._order:
+            self._remove(len(self._order) - 1)
+
     def _remove(self, place: int) -> None:
         self._finish(-self._order.pop(place)[2])
 

@@ -37,8 +37,12 @@ class Spreader:
         self._ticking = False
         if not context.has_news:
             return
-        for record in context.table.pick(context.timing.spreading.fanout, self._wants):
+        listeners = context.table.pick(context.timing.spreading.fanout, self._wants)
+        for record in listeners:
             context.send(record.address, [])
+        if not listeners:
+            for queue in (context.about_members, *context.about_users):
+                queue.clear()  # nobody is there; whoever comes gets it all by an exchange
         if context.has_news:
             self.wake()
 

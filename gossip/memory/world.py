@@ -30,6 +30,8 @@ class Host:
 
     def __init__(self, world: World, config: Config, address: Address, seed: int) -> None:
         self.world = world
+        self.number = world.next_number()
+        """Tells the lives of one member apart."""
         self.address = address
         self.rng = random.Random(seed)
         self.core = Core(config, self.rng, self.rng.randbytes)
@@ -82,6 +84,11 @@ class World:
         self.steps = 0
 
     # ---- members
+
+    def next_number(self) -> int:
+        """Counts up."""
+        self._count += 1
+        return self._count
 
     def add(self, config: Config, address: Address, restored: Snapshot | None = None) -> Host:
         """Start a member; one of the same name or address before it must be down."""
