@@ -121,7 +121,7 @@ class Exchanger:
     def hear_request(self, stream: int, data: bytes) -> None:
         """Somebody opened an exchange. Raises: DecodeError."""
         head, entries, events = decode_exchange(data)
-        refusal = self._objection(entries, join=head.join) or self._name_taken(head, entries)
+        refusal = self._objection(entries, join=head.join) or self._join_refused(head, entries)
         if refusal:
             self.context.metrics.refuse("exchange")
             reply = self.context.envelope.wrap_frame(encode(Error(text=refusal[:1000])))
@@ -133,9 +133,11 @@ class Exchanger:
         self._merge(head, entries)
         self.user_events.hear_old(events)
 
-    def _name_taken(self, head: Exchange, entries: Sequence[Entry]) -> str:
+    def _join_refused(self, head: Exchange, entries: Sequence[Entry]) -> str:
         if not head.join:
             return ""
+        if self.membership.me.leaving:
+            return f"{self.context.name!r} is leaving; join through another member"
         own = next((entry for entry in entries if entry.node == head.node), None)
         if own is None:
             return "the joiner does not introduce itself"

@@ -167,6 +167,19 @@ class Gossip:
                 log.warning("%s: %s (try %d); again in %.1f s", self.config.name, error, attempt, wait_s)
                 await asyncio.sleep(wait_s)
 
+    def stay_joined(self, addresses: Iterable[str], *, every_s: float = 30.0) -> None:
+        """In the background: join whenever this member is alone, for as long as it runs.
+
+        One join is not enough when several members start together: the one joined may itself be alone, or be leaving.
+        """
+        self._running.scope.spawn(self._stay_joined(tuple(addresses), every_s), "stay joined")
+
+    async def _stay_joined(self, addresses: tuple[str, ...], every_s: float) -> None:
+        while True:
+            if self._core.context.table.living <= 1:
+                await self.join_until(addresses, max_s=every_s)
+            await asyncio.sleep(every_s * (0.5 + 0.5 * self._random.random()))
+
     async def _join_one(self, target: Address) -> str:
         runner = self._running
         op, outcome = runner.expect()

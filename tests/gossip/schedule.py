@@ -1,4 +1,7 @@
-"""One seed, one story: random faults on a cluster, then healing, then the promises. `python -m tests.gossip.schedule SEED SIZE`."""
+"""One seed, one story: random faults on a cluster, then healing, then the promises.
+
+Run one by hand: `python -m tests.gossip.schedule SEED SIZE [FAULTS]`.
+"""
 
 from __future__ import annotations
 
@@ -41,8 +44,16 @@ class Story:
     def run(self, faults: int) -> None:
         """The faults, one each few seconds, under watch."""
         actions: list[Callable[[], None]] = [
-            self.kill, self.restart, self.pause, self.split, self.deafen, self.leave, self.retag, self.event, self.query,
-        ]  # fmt: skip
+            self.kill,
+            self.restart,
+            self.pause,
+            self.split,
+            self.deafen,
+            self.leave,
+            self.retag,
+            self.event,
+            self.query,
+        ]
         for _ in range(faults):
             self.rng.choice(actions)()
             self.watcher.run(self.rng.choice((0.3, 1.0, 4.0, 9.0)))
@@ -86,14 +97,16 @@ class Story:
             self.rejoin(host)
 
     def rejoin(self, host: Host) -> None:
-        """Join through anybody, again and again until it works, as `join_until` does."""
-        if not host.up or "" in host.joins.values():
+        """Join through anybody until it works, and again whenever alone, as `stay_joined` does."""
+        if not host.up or host.core.leaver.begun:
+            return
+        self.world.at(self.world.now + 3.0, self.rejoin, host)
+        if host.stopped or ("" in host.joins.values() and host.core.context.table.living > 1):
             return
         others = [other for other in self.live() if other is not host]
         if others:
             through = self.world.rng.choice(others)
             host.do(host.core.join, host.next_op(), through.address)
-        self.world.at(self.world.now + 3.0, self.rejoin, host)
 
     def pause(self) -> None:
         self.world.stop(self.rng.choice(self.live()), self.rng.choice((1.0, 5.0, 20.0)))
