@@ -32,10 +32,11 @@ _OPEN_ANSWERS_MAX = 1024
 class OpenQuery:
     """An own query in flight."""
 
-    __slots__ = ("acks", "asked", "op", "replies", "timer")
+    __slots__ = ("acks", "asked", "op", "replies", "timer", "wants_acks")
 
-    def __init__(self, op: int, asked: tuple[str, ...], timer: Timer) -> None:
+    def __init__(self, op: int, asked: tuple[str, ...], timer: Timer, *, wants_acks: bool) -> None:
         self.op = op
+        self.wants_acks = wants_acks
         self.asked = asked
         self.timer = timer
         self.replies: dict[str, Reply] = {}
@@ -105,7 +106,7 @@ class Querying:
         asked = tuple(record.name for record in context.table.all_living() if _matches(query, record))
         key = (query.time, query.id)
         timer = context.timers.at(context.now + wait_s, lambda: self._finish(key))
-        self._open[key] = OpenQuery(op, asked, timer)
+        self._open[key] = OpenQuery(op, asked, timer, wants_acks=ack)
         self.hear(query, sealed=context.envelope.seals or not context.envelope.keyring)
         self._finish_if_complete(key)
 
@@ -177,10 +178,12 @@ class Querying:
         query = self._open.get((reply.time, reply.id))
         if query is None:
             return
-        if reply.ack:
-            if reply.source not in query.acks and reply.source in query.asked:
-                query.acks.append(reply.source)
-        elif reply.source in query.asked:
+        if reply.source not in query.asked:
+            return
+        # an answer says as well that the question arrived; its acknowledgement may come later or be lost
+        if query.wants_acks and reply.source not in query.acks:
+            query.acks.append(reply.source)
+        if not reply.ack:
             query.replies.setdefault(reply.source, Reply(name=reply.source, payload=reply.payload))
         self._finish_if_complete((reply.time, reply.id))
 
