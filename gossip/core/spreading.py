@@ -1,8 +1,8 @@
 """Gossip ticks: while there is news, tell it to a few random members. Pure.
 
 Theory: the tick runs only while a broadcast waits, at a phase of its own per member. Alive and suspect members are
-told, and for a while the dead, so that somebody buried by mistake hears of it.
-Source: memberlist's gossip loop.
+told, and besides them one of the freshly dead, so that somebody buried by mistake hears of it.
+Source: memberlist's gossip loop; there the dead take the places of the living, which starves these when many die.
 """
 
 from __future__ import annotations
@@ -37,7 +37,11 @@ class Spreader:
         self._ticking = False
         if not context.has_news:
             return
-        listeners = context.table.pick(context.timing.spreading.fanout, self._wants)
+        listeners = context.table.pick(context.timing.spreading.fanout, lambda record: record.living)
+        if (
+            len(context.table.ring) >= context.table.living
+        ):  # more than the living but this one: some died lately
+            listeners += context.table.pick(1, self._is_fresh_dead)
         for record in listeners:
             context.send(record.address, [])
         if not listeners:
@@ -46,8 +50,6 @@ class Spreader:
         if context.has_news:
             self.wake()
 
-    def _wants(self, record: Record) -> bool:
-        if record.living:
-            return True
+    def _is_fresh_dead(self, record: Record) -> bool:
         age_s = self.context.now - record.changed_s
         return record.state is State.DEAD and age_s < self.context.timing.spreading.to_the_dead_s
