@@ -48,6 +48,8 @@ class Context:
         self.intents, self.queries, self.user_events = self.about_users
         self.on_news: Callable[[], None] = _nothing
         """Called when a broadcast was queued: the spreader starts ticking."""
+        self.has_left = False
+        """The snapshot ends with the leave: what is heard afterwards must not undo it."""
         self._sequence = rng.randrange(1 << 32)
         self._op = 0
 
@@ -119,7 +121,7 @@ class Context:
 
     def persist(self, line: str, *, sync: bool = False) -> None:
         """Append to the snapshot, if there is one."""
-        if self.config.snapshot_path:
+        if self.config.snapshot_path and not self.has_left:
             self.actions.append(Persist(line, sync))
 
     def notice(self, kind: str, member: str, text: str) -> None:

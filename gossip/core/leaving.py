@@ -35,6 +35,7 @@ class Leaver:
             return
         self.begun = True
         self.context.persist("leave", sync=True)
+        self.context.has_left = True
         intent = self.intents.announce_leave(self.context.name)
         if self.context.table.living <= 1:
             self._depart()

@@ -29,8 +29,9 @@ class Spreader:
             return
         self._ticking = True
         interval = self.context.timing.spreading.interval_s
-        passed = (self.context.now - self._phase_s) % interval
-        self.context.after(interval - passed, self._tick)
+        left_s = interval - (self.context.now - self._phase_s) % interval
+        # a rounding error before the grid's moment must not make a second tick at the same moment
+        self.context.after(left_s if left_s > interval / 1000 else left_s + interval, self._tick)
 
     def _tick(self) -> None:
         context = self.context

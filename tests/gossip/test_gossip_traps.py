@@ -162,7 +162,8 @@ def test_trap_06_tombstones_of_every_kind_are_bounded_and_end(
 ) -> None:
     monkeypatch.setattr(limits, "TOMBSTONES_MAX", 20)
     world = World(8)
-    hosts = joined(world, 2)
+    life = msgspec.structs.replace(LAN.lifecycle, tombstone_timeout_s=900.0, reconnect_timeout_s=900.0)
+    hosts = joined(world, 2, msgspec.structs.replace(LAN, lifecycle=life))
     packet = hosts[0].core.context.envelope.wrap
     for number in range(100, 160):
         name = f"n{number}"
@@ -174,7 +175,7 @@ def test_trap_06_tombstones_of_every_kind_are_bounded_and_end(
     world.run(2 * LAN.lifecycle.reap_interval_s)
     for host in hosts:
         assert host.core.metrics().tombstones == 20
-    world.run(LAN.lifecycle.tombstone_timeout_s + 2 * LAN.lifecycle.reap_interval_s + 60)
+    world.run(life.tombstone_timeout_s + 2 * life.reap_interval_s + 60)
     for host in hosts:
         assert view(host) == {"n0": "alive", "n1": "alive"}
         reaped = [event for event in host.events if event.kind is EventKind.REAP]
