@@ -136,6 +136,10 @@ class Exchanger:
     def _join_refused(self, head: Exchange, entries: Sequence[Entry]) -> str:
         if not head.join:
             return ""
+        if head.node == self.context.name and any(
+            (entry.host, entry.port) == self.context.address for entry in entries if entry.node == head.node
+        ):
+            return "this address is the member itself"
         if self.membership.me.leaving:
             return f"{self.context.name!r} is leaving; join through another member"
         own = next((entry for entry in entries if entry.node == head.node), None)

@@ -88,14 +88,14 @@ class Membership:
             self._hear_alive_of_me(message)
         elif record is None:
             self._introduce(message)
-        elif message.incarnation > record.facts_incarnation and message.incarnation >= record.incarnation:
+        elif message.incarnation > record.facts_incarnation:
             self._hear_alive_of(record, message)
 
     def _objection(self, message: Alive, record: Record | None) -> str:
         """Why an `alive` is not believed at all; old news passes here and changes nothing later."""
         if record is None:
             return unfit(message, self.context.config.required_tags)
-        if message.incarnation < record.incarnation:
+        if message.incarnation < record.incarnation and message.incarnation <= record.facts_incarnation:
             return ""
         if record.address != (message.host, message.port) and self.claim_refused(message):
             self._report_conflict(record, message)

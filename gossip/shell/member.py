@@ -175,10 +175,18 @@ class Gossip:
         self._running.scope.spawn(self._stay_joined(tuple(addresses), every_s), "stay joined")
 
     async def _stay_joined(self, addresses: tuple[str, ...], every_s: float) -> None:
+        attempt = 0
         while True:
+            wait_s = every_s * (0.5 + 0.5 * self._random.random())
             if self._core.context.table.living <= 1:
-                await self.join_until(addresses, max_s=every_s)
-            await asyncio.sleep(every_s * (0.5 + 0.5 * self._random.random()))
+                attempt += 1
+                try:
+                    await self.join(addresses)
+                    attempt = 0
+                except JoinFailed as error:
+                    wait_s = backoff_s(attempt, first_s=0.5, max_s=every_s, rng=self._random)
+                    log.info("%s: %s (try %d); again in %.1f s", self.config.name, error, attempt, wait_s)
+            await asyncio.sleep(wait_s)
 
     async def _join_one(self, target: Address) -> str:
         runner = self._running

@@ -7,7 +7,7 @@ import importlib
 
 from tests.bench.report import Figure, machine, show, write
 
-WORKLOADS = ("start", "node", "small", "c1m")
+WORKLOADS = ("start", "node", "small", "c1m", "gossip")
 
 
 def main() -> None:
