@@ -56,7 +56,7 @@ class Gossip:
         await self.start()
         return self
 
-    async def __aexit__(self, *exc_info: object) -> None:
+    async def __aexit__(self, *_exc_info: object) -> None:
         await self.close()
 
     async def start(self) -> None:

@@ -84,6 +84,6 @@ def spread(world: World, names: list[str]) -> float:
     records = [host.core.context.table.records[source.name] for host in world.hosts.values()]
     limit_s = 60.0
     told = world.run(
-        limit_s, lambda: all(record.incarnation == 2 for record in records), check_every_s=grain_s(names)
+        limit_s, lambda: all(record.incarnation >= 2 for record in records), check_every_s=grain_s(names)
     )
     return world.now - started if told else limit_s

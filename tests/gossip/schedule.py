@@ -39,7 +39,7 @@ class Story:
         self.down: list[int] = []
 
     def live(self) -> list[Host]:
-        return [host for host in self.world.hosts.values() if host.up]
+        return [host for host in self.world.hosts.values() if host.up and not host.core.leaver.begun]
 
     def run(self, faults: int) -> None:
         """The faults, one each few seconds, under watch."""

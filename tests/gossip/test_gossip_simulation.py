@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from gossip.config import LAN, PRESETS
@@ -46,7 +47,7 @@ def test_a_thousand_members_hear_of_news_and_of_a_death() -> None:
     source, victim = hosts[3], hosts[7]
     source.do(source.core.set_tags, {"v": "1"})
     records = [host.core.context.table.records[source.name] for host in hosts]
-    assert world.run(2.0, lambda: all(record.incarnation == 2 for record in records), check_every_s=0.05)
+    assert world.run(2.0, lambda: all(record.incarnation >= 2 for record in records), check_every_s=0.05)
     world.kill(victim)
     assert world.run(
         25.0, all_see([host for host in hosts if host.up], victim.name, Status.FAILED), check_every_s=0.5
@@ -136,8 +137,15 @@ def test_times_are_within_the_reference(preset: str, size: int, count: int) -> N
     assert percentile(trials(timing, size, count, 0.0, spread), 0.95) <= spread_p95 * 1.2
 
 
-@pytest.mark.parametrize("size", [3, 4, 5, 6, 7])
-def test_news_reaches_everybody_by_gossip_alone_at_heavy_loss(size: int) -> None:
-    """The floor of the transmit limit: without it more than 5% of broadcasts miss somebody at 30% loss."""
-    took = trials(without_repair(LAN), size, 100, 0.3, spread)
-    assert sum(seconds >= 60.0 for seconds in took) == 0
+def test_news_reaches_everybody_by_gossip_alone_at_heavy_loss() -> None:
+    """The floor of the transmit limit: without it some member misses more than 5% of broadcasts at 30% loss."""
+    timing = without_repair(LAN)
+    bare = msgspec.structs.replace(
+        timing, spreading=msgspec.structs.replace(timing.spreading, retransmit_floor=1)
+    )
+    missed = {
+        floor: sum(took >= 60.0 for size in range(3, 8) for took in trials(chosen, size, 60, 0.3, spread))
+        for floor, chosen in (("floor", timing), ("none", bare))
+    }
+    assert missed["floor"] <= 3  # of 300: 1%
+    assert missed["none"] > 15  # 5%: the hole is there, so this test could fail

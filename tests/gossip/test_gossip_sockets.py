@@ -346,7 +346,7 @@ def namespace() -> object:
 
 @pytest.mark.root
 @pytest.mark.slow
-@pytest.mark.parametrize("blocked", ["udp", "tcp"])
+@pytest.mark.parametrize("blocked", ["udp", pytest.param("tcp", marks=pytest.mark.long)])
 async def test_trap_09_a_firewall_blocks_one_protocol(namespace: str, blocked: str) -> None:
     """Packets or streams to one member are dropped by the kernel for 10 s; nobody is buried."""
     inside = ("ip", "netns", "exec", namespace)
