@@ -283,17 +283,29 @@ async def test_members_meet_in_memory_too(members: list[Gossip]) -> None:
 # ---- processes
 
 
-def run_process(number: int, *arguments: str, prefix: tuple[str, ...] = ()) -> Process:
-    host = f"127.0.2.{number + 1}"
-    return Process(
-        "--name", f"p{number}", "--bind", f"{host}:17946", "--preset", "local", *arguments, prefix=prefix
-    )
+def run_processes(count: int, port: int, prefix: tuple[str, ...] = ()) -> list[Process]:
+    """Members p0, p1 ... that join through the first one."""
+    return [
+        Process(
+            *("--name", f"p{number}", "--bind", f"127.0.2.{number + 1}:{port}", "--preset", "local"),
+            *("--join", f"127.0.2.1:{port}"),
+            prefix=prefix,
+        )
+        for number in range(count)
+    ]
+
+
+def free_port() -> int:
+    """A port that is free on the first process's address now."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.2.1", 0))
+        return int(probe.getsockname()[1])
 
 
 @pytest.mark.slow
 async def test_killed_and_paused_processes(members: list[Gossip]) -> None:
     """kill -9 is seen as a failure; SIGSTOP for 20 s buries the sleeper only, and it comes back; SIGTERM leaves."""
-    processes = [run_process(number, "--join", "127.0.2.1:17946") for number in range(5)]
+    processes = run_processes(5, free_port())
     try:
         everybody = {f"p{number}" for number in range(5)}
 
@@ -350,7 +362,7 @@ def namespace() -> object:
 async def test_trap_09_a_firewall_blocks_one_protocol(namespace: str, blocked: str) -> None:
     """Packets or streams to one member are dropped by the kernel for 10 s; nobody is buried."""
     inside = ("ip", "netns", "exec", namespace)
-    processes = [run_process(n, "--join", "127.0.2.1:17946", prefix=inside) for n in range(4)]
+    processes = run_processes(4, 17946, inside)
     try:
         everybody = [f"p{number}" for number in range(4)]
 
