@@ -54,6 +54,9 @@ class Story:
             self.event,
             self.query,
         ]
+        if self.size > 300:
+            # a split of a thousand is half a million burials: hours, and nothing that a hundred would not show
+            actions = [self.kill, self.restart, self.pause, self.leave, self.retag, self.event, self.query]
         for _ in range(faults):
             self.rng.choice(actions)()
             self.watcher.run(self.rng.choice((0.3, 1.0, 4.0, 9.0)))
