@@ -27,6 +27,7 @@ def test_the_simulation_kills_the_rest(mutant: str) -> None:
     assert hunt(mutant)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("ground", GROUNDS, ids=lambda ground: ground.__name__)
 def test_the_right_code_passes(ground: object) -> None:
     ground()  # type: ignore[operator]

@@ -9,6 +9,8 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 import gossip
 from gossip.core.states import picture
 
@@ -29,6 +31,7 @@ def run(arguments: list[str], folder: Path) -> str:
     return done.stdout
 
 
+@pytest.mark.slow
 def test_python_blocks_run_and_print_what_is_said(tmp_path: Path) -> None:
     first, two, keys, world = blocks("python")
     run(["-W", "error", "-c", first + "\nimport asyncio\nasyncio.run(main())"], tmp_path)

@@ -105,6 +105,7 @@ def test_a_join_is_visible_everywhere_within_a_second() -> None:
     assert percentile(took, 0.95) < 1.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seed", "hours"), [(1, 1.0), pytest.param(2, 10.0, marks=pytest.mark.long)])
 def test_no_false_death_with_a_starved_member_and_loss(seed: int, hours: float) -> None:
     """10% loss, and one member that gets no processor for up to 3 s, again and again."""
@@ -137,6 +138,7 @@ def test_times_are_within_the_reference(preset: str, size: int, count: int) -> N
     assert percentile(trials(timing, size, count, 0.0, spread), 0.95) <= spread_p95 * 1.2
 
 
+@pytest.mark.slow
 def test_news_reaches_everybody_by_gossip_alone_at_heavy_loss() -> None:
     """The floor of the transmit limit: without it some member misses more than 5% of broadcasts at 30% loss."""
     timing = without_repair(LAN)

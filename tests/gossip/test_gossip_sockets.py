@@ -137,6 +137,7 @@ async def test_a_slow_reader_is_told_to_start_anew(members: list[Gossip]) -> Non
         await anext(feed)
 
 
+@pytest.mark.slow
 async def test_keys_rotate_under_load(members: list[Gossip], tmp_path: Path) -> None:
     path = tmp_path / "keys.json"
     await start(
@@ -236,6 +237,7 @@ async def test_joins_say_why_they_failed(members: list[Gossip]) -> None:
         members[0].user_event("e", b"x" * 600)
 
 
+@pytest.mark.slow
 async def test_a_restart_with_the_same_name_and_a_new_address(members: list[Gossip]) -> None:
     """Without a lasting id: refused until its former life is buried and its name free; then back."""
     await start(members, config(0), config(1), config(2))
@@ -252,6 +254,7 @@ async def test_a_restart_with_the_same_name_and_a_new_address(members: list[Goss
     assert host == "127.0.1.77"
 
 
+@pytest.mark.slow
 async def test_a_snapshot_brings_a_member_back_by_itself(members: list[Gossip], tmp_path: Path) -> None:
     path = str(tmp_path / "snapshot")
     await start(members, config(0), config(1, snapshot_path=path))
