@@ -157,6 +157,11 @@ class Log:
         """Take a snapshot now, and compact; for operators and tests."""
         await self._snapshotter.start(self.state, self._applied_term)
 
+    @property
+    def queued(self) -> int:
+        """Proposals that wait for the disk."""
+        return len(self._queue)
+
     def status(self) -> dict[str, Any]:
         """Figures for metrics and operators."""
         return {

@@ -79,6 +79,9 @@ class Broker:
         self._cancelable: list[Evaluation] = []
         self._stamps = 0
 
+    def __len__(self) -> int:
+        return len(self._entries)
+
     # -- in ----------------------------------------------------------------------------------------
 
     def enqueue(self, evaluation: Evaluation, now_ns: int) -> None:

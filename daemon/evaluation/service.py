@@ -28,9 +28,12 @@ from daemon.evaluation.commits import Commits, Propose, nodes_of
 from daemon.evaluation.flight import Flight, canceled, given_up
 from daemon.evaluation.messages import Result
 from daemon.evaluation.pool import Pool, WorkerHandle
-from daemon.model.enums import EvalStatus
+from daemon.evaluation.run_limits import limited
+from daemon.evaluation.run_queue import RunQueue
+from daemon.model.enums import EvalStatus, JobStatus
 from daemon.model.errors import Unavailable
 from daemon.model.evaluation import Evaluation
+from daemon.model.job import Job
 from daemon.model.node import Node
 from daemon.model.plan import Attempt, EvalInput
 from daemon.state.changes import Changes
@@ -66,6 +69,7 @@ class EvaluationService:
         self._seed = seed
         self._new_id = new_id
         self.broker = Broker()
+        self.launches = RunQueue()
         self.blocked = BlockedEvals()
         self.tracker = FleetTracker()
         self.commits = Commits(
@@ -125,6 +129,7 @@ class EvaluationService:
         self.tracker.observe(changes)
         for before, after in changes.evals:
             self._observe_eval(before, after)
+        self._observe_launched(changes.jobs)
         for old_node, node in changes.nodes:
             if node is not None and node.ready and (old_node is None or old_node.epoch != node.epoch):
                 self._capacity(node, changes.index)
@@ -160,10 +165,14 @@ class EvaluationService:
     def _observe_eval(self, before: Evaluation | None, after: Evaluation | None) -> None:
         if after is None:
             if before is not None:
+                self.launches.settled(before.id)
                 self.broker.remove(before.id)
             return
+        if after.status != EvalStatus.PENDING:
+            self.launches.settled(after.id)
         if after.status == EvalStatus.PENDING:
-            self.broker.enqueue(after, self._now_ns())
+            if not self._lines_up(after):
+                self.broker.enqueue(after, self._now_ns())
         elif after.status == EvalStatus.BLOCKED:
             self._again_from_blocked(self.blocked.block(after))
         elif after.placed or self.blocked.tracked(after.id):
@@ -171,15 +180,54 @@ class EvaluationService:
         elif before is not None and before.status == EvalStatus.PENDING:
             self.broker.remove(after.id)
 
+    def _lines_up(self, evaluation: Evaluation) -> bool:
+        """True when it is the first of a launched job, which waits for its turn."""
+        job = self._state.job(evaluation.namespace, evaluation.job_id)
+        if job is None or not job.parent_id or job.stop:
+            return False
+        parent = self._state.job(job.namespace, job.parent_id)
+        return self.launches.offer(evaluation, job.parent_id, parent.max_running if parent is not None else 0)
+
+    def _observe_launched(self, jobs: list[tuple[Job | None, Job | None]]) -> None:
+        """Places become free when launched jobs are over; then it is the next ones' turn."""
+        for before, after in jobs:
+            job = after or before
+            if job is None:
+                continue
+            if job.parent_id and (after is None or after.status == JobStatus.DEAD):
+                self.launches.over(job.namespace, job.parent_id, job.id)
+            elif job.parent_id and job.stop:
+                for evaluation in self._state.evals_by_job(*job.key):
+                    if self.launches.pull(evaluation.id) is not None:
+                        self.broker.enqueue(evaluation, self._now_ns())
+            elif after is not None and (after.periodic is not None or after.parameterized_job is not None):
+                self.launches.limit(after.namespace, after.id, after.max_running)
+        for evaluation in self.launches.take():
+            self.broker.enqueue(evaluation, self._now_ns())
+
+    def _line_up_again(self) -> None:
+        """Read from the state which launched jobs have begun."""
+        for job in self._state.jobs():
+            if not job.parent_id or job.status == JobStatus.DEAD:
+                continue
+            evals = self._state.evals_by_job(*job.key)
+            if job.status == JobStatus.RUNNING or any(e.status != EvalStatus.PENDING for e in evals):
+                parent = self._state.job(job.namespace, job.parent_id)
+                limit = parent.max_running if parent is not None else 0
+                self.launches.begun(job.namespace, job.parent_id, job.id, limit)
+
     def _reset(self) -> None:
         """Forget everything and read the state anew: at start, or after a snapshot was installed."""
         self.broker.flush()
         self.blocked.flush()
+        self.launches.flush()
         self._flights.clear()
         self._again.clear()
         self.tracker.rebuild(self._state.index, self._state.nodes(), self._state.allocs())
+        self._line_up_again()
         for evaluation in self._state.evals():
             self._observe_eval(None, evaluation)
+        self._observe_launched([])
         self._wake()
 
     # ---- dispatch ----
@@ -223,12 +271,14 @@ class EvaluationService:
         self._flights[id_] = flight
         self.pool.send(
             worker,
-            eval_input(
-                self._state,
-                flight.evaluation,
-                now_ns=self._now_ns(),
-                seed=self._seed(),
-                attempt=flight.attempt,
+            limited(
+                eval_input(
+                    self._state,
+                    flight.evaluation,
+                    now_ns=self._now_ns(),
+                    seed=self._seed(),
+                    attempt=flight.attempt,
+                )
             ),
         )
 

@@ -68,6 +68,8 @@ class ServerContext:
         self.clock = clock
         self.ids = ids
         self.region = region
+        #: asked before new work is taken in: (what, stopping) -> raises Unavailable.
+        self.admit: Callable[[str, bool], None] = lambda what, stopping: None
         #: raised to the state's index after each entry; blocking queries wait on it.
         self.index_signal = Signal()
 

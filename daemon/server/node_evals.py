@@ -8,6 +8,7 @@ from __future__ import annotations
 from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus, JobType, Trigger
 from daemon.model.evaluation import Evaluation
+from daemon.model.job import Job
 from daemon.model.node import Node
 from daemon.server.context import ServerContext, is_system
 
@@ -49,6 +50,8 @@ def for_updates(
         if job is None or job.stop or job.key in made:
             continue
         trigger = _trigger(alloc, status, healthy, is_system(job), job.type == JobType.BATCH)
+        if trigger is None and status != alloc.client_status and _next_waits(job, alloc, status):
+            trigger = Trigger.QUEUED_ALLOCS
         if trigger is not None:
             made[job.key] = context.evaluation(job, trigger)
     return tuple(made.values())
@@ -68,3 +71,9 @@ def _trigger(
     if healthy is not None and healthy != before and not system:
         return Trigger.DEPLOYMENT_WATCHER
     return None
+
+
+def _next_waits(job: Job, alloc: Allocation, status: ClientStatus) -> bool:
+    """An end in a group with max_running: the next of the group may run."""
+    group = job.group(alloc.task_group)
+    return group is not None and 0 < group.max_running < group.count and status == ClientStatus.COMPLETE

@@ -23,6 +23,7 @@ from daemon.model.errors import EncampError
 from daemon.model.node import NodeEvent
 from daemon.rpc.dispatch import Dispatcher
 from daemon.server import node_evals
+from daemon.server.admission import Admission, Limits, Load
 from daemon.server.collect import Ages, collectable
 from daemon.server.context import Clock, Ids, ServerContext
 from daemon.server.dryrun import DryRunner
@@ -56,6 +57,7 @@ class ServerConfig(msgspec.Struct, frozen=True, kw_only=True):
     workers: int = 1
     ages: Ages = Ages()
     collect_interval_s: float = 300.0
+    limits: Limits = Limits()
     #: seconds after which a worker that does not answer is replaced.
     hang_s: float = 30.0
 
@@ -98,6 +100,8 @@ class Server:
             new_id=self.ids.new,
             hang_s=self.config.hang_s,
         )
+        self.admission = Admission(self.config.limits, self._load)
+        self.context.admit = lambda what, stopping: self.admission.check(what, stopping=stopping)
         self.launcher = Launcher(self.context)
         self._log.attach(
             (
@@ -138,6 +142,14 @@ class Server:
         log.critical("%s failed: %s", task, error, exc_info=error)
         if self._on_fatal is not None:
             self._on_fatal(f"{task} failed: {error}")
+
+    def _load(self) -> Load:
+        """How full the leader's queues are."""
+        return Load(
+            evaluations=len(self.evaluation.broker),
+            launches=len(self.evaluation.launches),
+            proposals=self._log.queued if self._log is not None else 0,
+        )
 
     async def propose(self, command: AnyCommand) -> Changes:
         """Put a command into the log."""
@@ -222,6 +234,7 @@ class Server:
             },
             "broker": asdict(service.broker.stats()),
             "blocked": asdict(service.blocked.stats()),
+            "launches": {"waiting": len(service.launches), "refused_busy": self.admission.refused},
             "log": self._log.status() if self._log is not None else {},
         }
 

@@ -15,6 +15,8 @@ from daemon.model.job import Job, TaskGroup
 from daemon.model.metrics import AllocMetric
 from daemon.rpc.messages import GroupWhy, JobWhyResponse
 from daemon.scheduler.explain import explain_metric
+from daemon.server.why_turn import limit_lines as _limit_lines
+from daemon.server.why_turn import waiting_for_turn
 from daemon.state.state import State
 
 #: task events that say why something does not run, the most telling first.
@@ -38,13 +40,14 @@ def why(state: State, job: Job) -> JobWhyResponse:
     blocked = next((e for e in evals if e.status == EvalStatus.BLOCKED), None)
     allocs = list(state.allocs_by_job(*job.key))
     groups = tuple(_group(job, group, evals, allocs) for group in job.task_groups)
-    ok = not job.stop and all(not group.lines for group in groups)
+    turn = waiting_for_turn(state, job)
+    ok = not job.stop and not turn and all(not group.lines for group in groups)
     return JobWhyResponse(
         index=state.index,
         id=job.id,
         status=job.status.value,
         ok=ok,
-        headline=_headline(job, groups, evals),
+        headline=turn or _headline(job, groups, evals),
         groups=groups,
         blocked_eval=blocked.id if blocked is not None else "",
     )
@@ -81,6 +84,7 @@ def _group(job: Job, group: TaskGroup, evals: list[Evaluation], allocs: list[All
     if not job.stop:
         lines.extend(_allocation_lines(job, group, mine))
         lines.extend(_failed_evaluation_lines(evals, metric))
+        lines.extend(_limit_lines(job, group, live, done))
     desired = group.count if job.type != JobType.SYSTEM else len(live)
     counted = len(running) + (len(done) if job.type == JobType.BATCH else 0)
     return GroupWhy(

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from daemon.consensus.shell import Log
 from daemon.model.job import Job, Task, TaskGroup
-from daemon.model.policies import Constraint, EphemeralDisk
+from daemon.model.policies import Constraint, EphemeralDisk, LogRotation
 from daemon.model.resources import Resources
 from tests.bench.cluster import make_node
 from tests.bench.placing import cluster, default_workers, placed, register_jobs, register_nodes, stats
@@ -33,6 +33,7 @@ def make_job(number: int) -> Job:
                 ephemeral_disk=EphemeralDisk(size_mb=10),
                 tasks=(
                     Task(name="task", driver="mock_driver", config={"run_for": "1h"},
+                         log_config=LogRotation(max_files=1, max_file_size_mb=1),
                          resources=Resources(cpu=20, memory_mb=15)),
                 ),
             )

@@ -10,7 +10,7 @@ import random
 import time
 
 from daemon.model.job import Job, Task, TaskGroup
-from daemon.model.policies import Constraint, EphemeralDisk
+from daemon.model.policies import Constraint, EphemeralDisk, LogRotation
 from daemon.model.resources import Resources
 from tests.bench.cluster import make_node
 from tests.bench.placing import cluster, default_workers, placed, register_jobs, register_nodes, stats
@@ -37,6 +37,7 @@ def make_job(number: int, source: random.Random) -> Job:
                         name="task",
                         driver="mock_driver",
                         config={"run_for": "1h"},
+                        log_config=LogRotation(max_files=1, max_file_size_mb=1),
                         resources=Resources(
                             cpu=source.choice((50, 100, 200)), memory_mb=source.choice((64, 128, 256))
                         ),

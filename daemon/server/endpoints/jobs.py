@@ -56,6 +56,7 @@ class JobEndpoints:
 
     async def register(self, request: m.JobRegisterRequest, caller: Caller) -> m.JobRegisterResponse:
         """Create or change a job, and ask for its evaluation."""
+        self._context.admit("the job", False)
         job = self._admit(request.job, request.namespace)
         # a periodic or parameterized job is launched, never run itself
         evaluation = (
@@ -139,6 +140,7 @@ class JobEndpoints:
 
     async def deregister(self, request: m.JobDeregisterRequest, caller: Caller) -> m.EvalIdResponse:
         """Stop a job. An unknown job is no error (spec/nomad-surface.md B2)."""
+        self._context.admit("the stop", True)
         namespace = namespace_of(request.namespace)
         job = self._context.state.job(namespace, require(request.id, "a job id"))
         if job is None:
@@ -167,6 +169,7 @@ class JobEndpoints:
 
     async def evaluate(self, request: m.JobEvaluateRequest, caller: Caller) -> m.EvalIdResponse:
         """A new evaluation; with force_reschedule failed allocations are replaced now."""
+        self._context.admit("the evaluation", False)
         job = self._job(request.namespace, request.id)
         if is_parent(job):
             what = "periodic" if job.periodic is not None else "parameterized"

@@ -40,6 +40,7 @@ class LaunchEndpoints:
 
     async def dispatch(self, request: m.JobDispatchRequest, caller: Caller) -> m.JobDispatchResponse:
         """Launch a parameterized job with payload and meta."""
+        self._context.admit("the dispatch", False)
         parent = self._parent(request.namespace, request.job_id)
         check_dispatch(parent, request)
         now = self._context.clock.now_ns()
@@ -60,6 +61,7 @@ class LaunchEndpoints:
 
     async def force(self, request: m.PeriodicForceRequest, caller: Caller) -> m.PeriodicForceResponse:
         """Launch a periodic job now."""
+        self._context.admit("the launch", False)
         parent = self._parent(request.namespace, request.job_id)
         if parent.periodic is None or parent.parameterized_job is not None:
             raise InvalidInput(f"job {parent.id!r} is not periodic: there is nothing to force")
