@@ -382,3 +382,27 @@ def test_eval_forces_and_follows(agent: ScriptedAgent, encamp: Encamp) -> None:
     assert encamp("job", "eval", "-force-reschedule", "web").code == 2
     assert agent.called(methods.JOB_EVALUATE)[0].force_reschedule
     assert encamp("job", "eval", "-detach", "web").out == f"Evaluation ID: {EVAL}\n"
+
+
+def test_dispatch_sends_payload_and_meta(agent: ScriptedAgent, encamp: Encamp, tmp_path: Path) -> None:
+    agent.on(methods.JOB_LIST, m.JobListResponse(jobs=(make_stub(id="encode"),)))
+    agent.on(
+        methods.JOB_DISPATCH, m.JobDispatchResponse(dispatched_job_id="encode/dispatch-1-ab", eval_id=EVAL)
+    )
+    payload = tmp_path / "video.json"
+    payload.write_bytes(b"{}")
+    done = encamp(
+        "job", "dispatch", "-detach", "-meta", "size=large", "-priority", "70", "encode", str(payload)
+    )
+    assert done.code == 0 and "encode/dispatch-1-ab" in done.out
+    [request] = agent.called(methods.JOB_DISPATCH)
+    assert (request.payload, request.meta, request.priority) == (b"{}", {"size": "large"}, 70)
+    assert encamp("job", "dispatch", "-meta", "nonsense", "encode").code == 1
+    assert encamp("job", "dispatch", "encode", str(tmp_path / "absent")).code == 1
+
+
+def test_a_periodic_job_is_launched_by_force(agent: ScriptedAgent, encamp: Encamp) -> None:
+    agent.on(methods.JOB_LIST, m.JobListResponse(jobs=(make_stub(id="nightly"),)))
+    agent.on(methods.PERIODIC_FORCE, m.PeriodicForceResponse(job_id="nightly/periodic-1", eval_id=EVAL))
+    done = encamp("job", "periodic", "force", "-detach", "nightly")
+    assert done.code == 0 and "nightly/periodic-1" in done.out
