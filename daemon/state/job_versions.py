@@ -34,9 +34,7 @@ def trimmed_versions(old: tuple[Job, ...], in_use: dict[int, int]) -> tuple[Job,
         room -= 1
     kept = {*plain[:room], stable}
     return tuple(
-        job
-        for job in old
-        if job.version in kept or job.version in in_use or job.version_tag is not None
+        job for job in old if job.version in kept or job.version in in_use or job.version_tag is not None
     )
 
 
