@@ -9,7 +9,6 @@ from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus, JobType, Trigger
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
-from daemon.model.job import Job
 from daemon.model.node import Node
 from daemon.server.context import ServerContext, is_system
 

@@ -15,8 +15,7 @@ from daemon.model.job import Job, TaskGroup
 from daemon.model.metrics import AllocMetric
 from daemon.rpc.messages import GroupWhy, JobWhyResponse
 from daemon.scheduler.explain import explain_metric
-from daemon.server.why_turn import limit_lines as _limit_lines
-from daemon.server.why_turn import waiting_for_turn
+from daemon.server.why_turn import limit_lines, waiting_for_turn
 from daemon.state.state import State
 
 #: task events that say why something does not run, the most telling first.
@@ -84,7 +83,7 @@ def _group(job: Job, group: TaskGroup, evals: list[Evaluation], allocs: list[All
     if not job.stop:
         lines.extend(_allocation_lines(job, group, mine))
         lines.extend(_failed_evaluation_lines(evals, metric))
-        lines.extend(_limit_lines(job, group, live, done))
+        lines.extend(limit_lines(job, group, mine))
     desired = group.count if job.type != JobType.SYSTEM else len(live)
     counted = len(running) + (len(done) if job.type == JobType.BATCH else 0)
     return GroupWhy(

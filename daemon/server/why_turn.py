@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from daemon.evaluation.run_limits import standing
 from daemon.model.alloc import Allocation
 from daemon.model.enums import EvalStatus, JobStatus
 from daemon.model.job import Job, TaskGroup
@@ -38,11 +39,12 @@ def _not_begun(state: State, job: Job) -> bool:
     )
 
 
-def limit_lines(
-    job: Job, group: TaskGroup, live: Sequence[Allocation], done: Sequence[Allocation]
-) -> list[str]:
-    """Words for a group of which only some may run at once."""
-    left = group.count - len(live) - len(done)
-    if not group.max_running or left <= 0 or len(live) < group.max_running:
+def limit_lines(job: Job, group: TaskGroup, allocs: Sequence[Allocation]) -> list[str]:
+    """Words for a group of which only some may run at once; those that failed for good are over, too."""
+    if not group.max_running:
+        return []
+    done, busy = standing(job, group, tuple(allocs))
+    left = group.count - len(done) - len(busy)
+    if left <= 0 or len(busy) < group.max_running:
         return []
     return [f"{left} wait for their turn: max_running lets {group.max_running} run at once."]
