@@ -40,8 +40,10 @@ def check_prefix(typed: str, noun: str) -> None:
 
 
 def job(session: Session, typed: str) -> JobStub:
-    """The job of that id, or the only one whose id begins so."""
+    """The job of that id, or the only one whose id begins so. Launched jobs count when nothing else is found."""
     found = [stub for page in session.pages(JOB_LIST, prefix=typed) for stub in page.jobs]
+    if not found:
+        found = [stub for page in session.pages(JOB_LIST, prefix=typed, children=True) for stub in page.jobs]
     exact = [stub for stub in found if stub.id == typed]
     if len(exact) > 1:
         names = ", ".join(stub.namespace for stub in exact)

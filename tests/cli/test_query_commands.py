@@ -226,3 +226,11 @@ def test_gc(agent: ScriptedAgent, encamp: Encamp) -> None:
     agent.on(methods.SYSTEM_GC, m.Empty())
     result = encamp("system", "gc")
     assert (result.code, result.out, result.err) == (0, "", "")
+
+
+def test_a_launched_job_is_found_by_its_id(agent: ScriptedAgent, encamp: Encamp) -> None:
+    child = make_stub(id="encode/dispatch-1-abc", parent_id="encode")
+    agent.on(methods.JOB_LIST, lambda request: m.JobListResponse(jobs=(child,) if request.children else ()))
+    agent.on(methods.JOB_WHY, m.JobWhyResponse(id=child.id, status="pending", headline="waits for its turn"))
+    assert "waits for its turn" in encamp("job", "why", "encode/dispatch-1").out
+    assert agent.called(methods.JOB_WHY)[0].id == child.id
