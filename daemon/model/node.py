@@ -59,22 +59,12 @@ class NodeReserved(Wire, frozen=True, kw_only=True):
 
 
 class DrainStrategy(Wire, frozen=True, kw_only=True):
-    """A drain in progress. `deadline_ns` is a length of time: 0 none, less than 0 at once."""
+    """A drain in progress (records only for now)."""
 
     deadline_ns: int = 0
     ignore_system_jobs: bool = False
     started_at_ns: int = 0
-    #: wall time at which what still runs is moved without regard for pacing; 0: never.
     force_deadline_ns: int = 0
-
-
-class DrainMetadata(Wire, frozen=True, kw_only=True):
-    """The last drain of a node. `status`: draining, complete, or canceled."""
-
-    started_at_ns: int
-    updated_at_ns: int
-    status: str
-    meta: dict[str, str] = {}
 
 
 class NodeEvent(Wire, frozen=True, kw_only=True):
@@ -104,7 +94,6 @@ class Node(Wire, frozen=True, kw_only=True):
     reserved: NodeReserved = NodeReserved()
     node_max_allocs: int = 0
     drain: DrainStrategy | None = None
-    last_drain: DrainMetadata | None = None
     scheduling_eligibility: Eligibility = Eligibility.ELIGIBLE
     status: NodeStatus = NodeStatus.INITIALIZING
     status_description: str = ""
