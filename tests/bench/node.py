@@ -34,7 +34,10 @@ def starts(agent: Agent, count: int) -> list[Figure]:
     for _ in range(count):
         subprocess.run(["/bin/true"], check=True)
     bare_s = time.monotonic() - bare
-    job = service("bench", type_="batch", count=count, memory=10).replace("cpu    = 20", "cpu    = 1")
+    disk = "ephemeral_disk {\n  size = 10\n}"
+    job = service("bench", type_="batch", count=count, memory=10, group=disk).replace(
+        "cpu    = 20", "cpu    = 1"
+    )
     start = time.monotonic()
     agent.run("job", "run", "-detach", agent.job(job.replace("max_file_size = 5", "max_file_size = 1")))
 
