@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -34,15 +35,15 @@ client {
 @pytest.fixture
 def make_agent(tmp_path: Path) -> Iterator[AgentFactory]:
     """Make agents that are cleaned up at the end."""
-    made: list[Agent] = []
+    with contextlib.ExitStack() as cleaning:
 
-    def make(config: str = "", *, dev: bool = True, name: str = "agent") -> Agent:
-        made.append(Agent(tmp_path / name, config, dev=dev))
-        return made[-1]
+        def make(config: str = "", *, dev: bool = True, name: str = "agent") -> Agent:
+            agent = Agent(tmp_path / name, config, dev=dev)
+            # one that cannot be cleaned up is reported, and keeps none of the others from it
+            cleaning.callback(agent.clean_up)
+            return agent
 
-    yield make
-    for agent in reversed(made):
-        agent.clean_up()
+        yield make
 
 
 @pytest.fixture

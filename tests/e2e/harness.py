@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import signal
@@ -98,7 +99,9 @@ class Agent:
                 self.process.kill()
                 self.process.wait()
         for process in self.relatives():
-            process.kill()
+            # an evaluation worker, say, ends with its agent: it may be gone between the look and the kill
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.kill()
         for mount in self.mounts():
             subprocess.run(["umount", "-l", mount], check=False)
 
