@@ -169,7 +169,9 @@ def main() -> None:
         redis(demo)
         demo.run("job", "status")
         print(f"\n{BOLD}That is all: a job file became a running, supervised, explained task.{PLAIN}")
-        print("Next: docs/getting-started.md, or `.venv/bin/encamp agent -dev` and a job file of your own.")
+        print(
+            "Next: docs/manual/getting-started.md, or `.venv/bin/encamp agent -dev` and a job file of your own."
+        )
     finally:
         demo.close()
 

@@ -25,7 +25,7 @@ from typing import Any
 from daemon.consensus.logstore import LogStore, StoreBroken, StoreFull
 from daemon.consensus.memory_store import MemoryStore
 from daemon.consensus.options import LogOptions
-from daemon.consensus.port import Entry, Ready, Role
+from daemon.consensus.port import Consensus, Entry, Ready, Role
 from daemon.consensus.proposals import Proposal, ProposalQueue, settle
 from daemon.consensus.restoring import apply_entry, restore
 from daemon.consensus.single import SingleServer
@@ -59,7 +59,7 @@ class Log:
         self._full: StoreFull | None = None
         self._applied_term = 0
         self._aio_task: asyncio.Task[None] | None = None
-        self._core: SingleServer
+        self._core: Consensus
         self._snapshotter: Snapshotter
         self.state: State
 

@@ -101,20 +101,6 @@ class TaskStateName(StrEnum):
     DEAD = "dead"
 
 
-class DeploymentStatus(StrEnum):
-    """Life of one rollout."""
-
-    RUNNING = "running"
-    PAUSED = "paused"
-    FAILED = "failed"
-    SUCCESSFUL = "successful"
-    CANCELLED = "cancelled"
-    PENDING = "pending"
-    BLOCKED = "blocked"
-    UNBLOCKING = "unblocking"
-    INITIALIZING = "initializing"
-
-
 CLIENT_TERMINAL = frozenset({ClientStatus.COMPLETE, ClientStatus.FAILED, ClientStatus.LOST})
 SERVER_TERMINAL = frozenset({DesiredStatus.STOP, DesiredStatus.EVICT})
 EVAL_TERMINAL = frozenset({EvalStatus.COMPLETE, EvalStatus.FAILED, EvalStatus.CANCELED})

@@ -201,11 +201,6 @@ class Querying:
             )
             self.context.actions.append(QueryDone(query.op, result))
 
-    def finish_all(self) -> None:
-        """This member stops: end all own queries with what they have."""
-        for key in list(self._open):
-            self._finish(key)
-
 
 def _matches(query: Query, record: Record) -> bool:
     if query.nodes and record.name not in query.nodes.split(","):
