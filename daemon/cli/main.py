@@ -1,6 +1,7 @@
 """Entry of the `encamp` command: parse, run, and turn what went wrong into words and an exit code.
 
-Theory: 0 success; 1 failure; `job plan` and `job run` have codes of their own (docs/manual/cli.md); 130 after Ctrl-C; 141
+Theory: 0 success; 1 failure; `job plan` and `job run` have codes of their own (docs/manual/cli.md); 130 after Ctrl-C;
+141
 when the reader of stdout has gone away, without a word.
 """
 
