@@ -209,5 +209,7 @@ def _command(plan: Plan, outcome: tuple[Evaluation, ...], now_ns: int) -> AnyCom
         stops=plan.stops,
         in_place=plan.in_place,
         marks=plan.marks,
+        deployment=plan.deployment,
+        deployment_changes=plan.deployment_changes,
         evaluations=outcome,
     )

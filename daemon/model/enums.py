@@ -101,6 +101,16 @@ class TaskStateName(StrEnum):
     DEAD = "dead"
 
 
+class DeploymentStatus(StrEnum):
+    """Life of one rollout; successful, failed and cancelled are final."""
+
+    RUNNING = "running"
+    PAUSED = "paused"
+    SUCCESSFUL = "successful"
+    FAILED = "failed"
+    CANCELLED = "cancelled"
+
+
 CLIENT_TERMINAL = frozenset({ClientStatus.COMPLETE, ClientStatus.FAILED, ClientStatus.LOST})
 SERVER_TERMINAL = frozenset({DesiredStatus.STOP, DesiredStatus.EVICT})
 EVAL_TERMINAL = frozenset({EvalStatus.COMPLETE, EvalStatus.FAILED, EvalStatus.CANCELED})

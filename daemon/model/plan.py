@@ -10,10 +10,12 @@ from __future__ import annotations
 
 from daemon.model.alloc import Allocation, AllocBlock, RescheduleTracker
 from daemon.model.base import Wire
+from daemon.model.deployment import Deployment, DeploymentChange
 from daemon.model.enums import ClientStatus, DesiredStatus, NodeStatus
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
 from daemon.model.resources import AllocatedResources
+from daemon.model.scheduler_config import SchedulerConfig
 
 
 class AllocStop(Wire, frozen=True, kw_only=True):
@@ -83,11 +85,16 @@ class Plan(Wire, frozen=True, kw_only=True):
     in_place: tuple[InPlaceUpdate, ...] = ()
     marks: tuple[AllocMark, ...] = ()
     annotations: dict[str, GroupAnnotation] = {}
+    #: a rollout that begins with this plan.
+    deployment: Deployment | None = None
+    #: rollouts that end with it: complete, or cancelled by a newer version.
+    deployment_changes: tuple[DeploymentChange, ...] = ()
 
     @property
     def empty(self) -> bool:
         """True when it writes nothing."""
-        return not (self.blocks or self.allocs or self.stops or self.in_place or self.marks)
+        placing = self.blocks or self.allocs or self.stops or self.in_place or self.marks
+        return not (placing or self.deployment or self.deployment_changes)
 
     @property
     def placements(self) -> int:
@@ -116,6 +123,10 @@ class EvalInput(Wire, frozen=True, kw_only=True):
     #: (batch: all of them; service: failed ones not yet replaced).
     allocs: tuple[Allocation, ...] = ()
     nodes: tuple[NodeView, ...] = ()
+    #: the job's latest deployment, active or not.
+    deployment: Deployment | None = None
+    #: as it holds for the job's node pool.
+    config: SchedulerConfig = SchedulerConfig()
     index: int = 0
     #: the leader's wall clock, ns.
     now_ns: int = 0

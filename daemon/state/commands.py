@@ -11,6 +11,7 @@ from __future__ import annotations
 
 from daemon.model.alloc import Allocation, AllocBlock, AllocHealth, DesiredTransition, NetworkStatus
 from daemon.model.base import Strict
+from daemon.model.deployment import Deployment, DeploymentChange
 from daemon.model.enums import ClientStatus, Eligibility, NodeStatus
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
@@ -102,6 +103,8 @@ class PlanApply(Command, frozen=True, kw_only=True):
     stops: tuple[AllocStop, ...] = ()
     in_place: tuple[InPlaceUpdate, ...] = ()
     marks: tuple[AllocMark, ...] = ()
+    deployment: Deployment | None = None
+    deployment_changes: tuple[DeploymentChange, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
 
 

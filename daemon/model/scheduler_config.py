@@ -1,0 +1,24 @@
+"""SchedulerConfig: what an operator sets for all schedulers at run time. Pure.
+
+Source: spec/scheduler.md 5.1, 5.4; names: spec/nomad-surface.md B3.
+"""
+
+from __future__ import annotations
+
+from daemon.model.base import Wire
+
+
+class PreemptionConfig(Wire, frozen=True, kw_only=True):
+    """Which kinds of jobs may take the room of less important ones."""
+
+    system_scheduler_enabled: bool = True
+    sysbatch_scheduler_enabled: bool = False
+    batch_scheduler_enabled: bool = False
+    service_scheduler_enabled: bool = False
+
+
+class SchedulerConfig(Wire, frozen=True, kw_only=True):
+    """Settings of all schedulers. `scheduler_algorithm`: binpack or spread."""
+
+    scheduler_algorithm: str = "binpack"
+    preemption_config: PreemptionConfig = PreemptionConfig()
