@@ -20,9 +20,14 @@ from daemon.scheduler.decision import Replace
 from daemon.scheduler.ports import choose_ports
 from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.usage import group_resources
+from daemon.state.columns import Ints
 
 if TYPE_CHECKING:
     from daemon.scheduler.place import Placer
+
+
+#: below this, plain Python is faster than numpy.
+_FEW = 64
 
 
 def block_of(
@@ -35,9 +40,7 @@ def block_of(
 ) -> AllocBlock:
     """Place one allocation on each of `rows` (they may repeat) and write them as columns."""
     fleet, working = placer.fleet, placer.working
-    distinct, positions, counts = np.unique(
-        np.array(rows, dtype=np.int64), return_inverse=True, return_counts=True
-    )
+    distinct, positions, counts = _tallied(rows)
     if ranker.ports:
         ports = _place_with_ports(placer, group, rows, ranker)
     else:
@@ -63,6 +66,22 @@ def block_of(
         allocated_resources=resources,
         metrics=metric,
         create_time_ns=placer.input.now_ns,
+    )
+
+
+def _tallied(rows: list[int]) -> tuple[Ints, Ints, Ints]:
+    """Distinct rows in order, per placement the position of its row in them, and how often each occurs."""
+    if len(rows) > _FEW:
+        return np.unique(np.array(rows, dtype=np.int64), return_inverse=True, return_counts=True)
+    tally: dict[int, int] = {}
+    for row in rows:
+        tally[row] = tally.get(row, 0) + 1
+    distinct = sorted(tally)
+    position = {row: i for i, row in enumerate(distinct)}
+    return (
+        np.array(distinct, dtype=np.int64),
+        np.array([position[row] for row in rows], dtype=np.int64),
+        np.array([tally[row] for row in distinct], dtype=np.int64),
     )
 
 

@@ -46,18 +46,14 @@ class Ids:
         """A number from 0 up to, not including, `below`."""
         return int.from_bytes(self._bytes(8), "little") % below
 
-    def shuffle_keys(self, mixed: NDArray[np.uint64]) -> Ints:
-        """20-bit numbers, one a row, by which ties are broken. `mixed`: from `mixed_rows`."""
-        x = mixed ^ np.uint64(int.from_bytes(self._bytes(8), "little"))
-        x *= np.uint64(0x94D049BB133111EB)
-        x >>= np.uint64(44)
-        return x.view(np.int64)
 
-
-def mixed_rows(length: int) -> NDArray[np.uint64]:
-    """Well mixed 64-bit numbers of the rows, the same everywhere: half of the hash, done once a fleet."""
+def order_numbers(order: int, length: int) -> Ints:
+    """20-bit numbers, one a row, well mixed: one order among equals for each `order`."""
     x: NDArray[np.uint64] = np.arange(length, dtype=np.uint64) * np.uint64(0x9E3779B97F4A7C15)
     x ^= x >> np.uint64(30)
     x *= np.uint64(0xBF58476D1CE4E5B9)
     x ^= x >> np.uint64(27)
-    return x
+    x ^= np.uint64(int.from_bytes(shake_128(str(order).encode()).digest(8), "little"))
+    x *= np.uint64(0x94D049BB133111EB)
+    x >>= np.uint64(44)
+    return x.view(np.int64)

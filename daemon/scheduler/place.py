@@ -11,9 +11,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-import numpy as np
-from numpy.typing import NDArray
-
 from daemon.model.alloc import Allocation, AllocBlock
 from daemon.model.job import Job, TaskGroup
 from daemon.model.metrics import AllocMetric
@@ -23,15 +20,15 @@ from daemon.scheduler.blocks import block_of, row_of
 from daemon.scheduler.decision import GroupDecision, Replace
 from daemon.scheduler.distinct import distinct_rules
 from daemon.scheduler.feasible import Check, conjunction, feasibility_checks, location_checks
-from daemon.scheduler.ids import Ids, mixed_rows
+from daemon.scheduler.ids import Ids
 from daemon.scheduler.nearest import Shortfall
 from daemon.scheduler.ports import choose_ports, port_ask
 from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.report import GroupView, build_metric
-from daemon.scheduler.score import CLOSED, tie_numbers
+from daemon.scheduler.score import CLOSED
 from daemon.scheduler.usage import group_resources
 from daemon.scheduler.working import Working
-from daemon.state.columns import Ints, Mask
+from daemon.state.columns import Mask
 from daemon.state.deltas import amounts
 from daemon.state.fleet import Fleet
 
@@ -62,7 +59,6 @@ class Placer:
         self.ids = ids
         self.working = Working(fleet, input_.allocs)
         self.location = location_checks(job, fleet)
-        self.ties: Ints = tie_numbers(ids.shuffle_keys(rows_mixed(fleet)))
         self._checks: dict[str, list[Check]] = {}
 
     def feasibility(self, group: TaskGroup) -> list[Check]:
@@ -97,7 +93,6 @@ class Placer:
             desired=group.count,
             ports=port_ask(group),
             distinct=distinct_rules(self.job, group, self.working),
-            ties=self.ties,
             one_a_row=one_a_row,
         )
         return GroupView(self.job, group.name, self.fleet, self.location, checks, ranker, only)
@@ -186,14 +181,6 @@ class Placer:
             part = slice(start, min(start + BLOCK_ROWS, len(rows)))
             placed.blocks.append(block_of(self, group, rows[part], indexes[part], ranker, metric))
         placed.failed += len(indexes) - len(rows)
-
-
-def rows_mixed(fleet: Fleet) -> NDArray[np.uint64]:
-    """The fleet's half of the tie-breaking hash, kept with it."""
-    kept: NDArray[np.uint64] | None = fleet.cache.get("mixed rows")
-    if kept is None or len(kept) != fleet.length:
-        kept = fleet.cache["mixed rows"] = mixed_rows(fleet.length)
-    return kept
 
 
 def explained(view: GroupView, coalesced: int) -> AllocMetric:

@@ -1,8 +1,9 @@
 """Ranker: the best node for one more of a group, again and again. Pure.
 
-Theory: keys of all rows are computed once. A placement or a stop changes the key of its own row only (and closes
-rows of a used-up property value), so that n placements cost one pass over the nodes plus a heap step each. In bulk
-only the best n rows can be touched, so only they enter the heap; a row that was touched comes back with its new key.
+Theory: keys of all rows are at hand (standing.py) and corrected where this job differs. A placement or a stop
+changes the key of its own row only (and closes rows of a used-up property value), so that n placements cost a few
+passes over the nodes plus a heap step each. In bulk only the best n rows can be touched, so only they enter the
+heap; a row that was touched comes back with its new key.
 
 Source: spec/scheduler.md 5; architecture.md "Fleet".
 """
@@ -15,24 +16,15 @@ from collections.abc import Iterable
 import numpy as np
 
 from daemon.scheduler.distinct import Distinct, DistinctHosts, DistinctProperty
-from daemon.scheduler.feasible import cached
 from daemon.scheduler.ports import PortAsk
-from daemon.scheduler.score import (
-    CLOSED,
-    ROW_MASK,
-    Floats,
-    binpack,
-    binpack_rows,
-    final,
-    final_rows,
-    inverse_capacity,
-    key_one,
-    key_rows,
-)
+from daemon.scheduler.score import CLOSED, ROW_MASK, binpack, final, final_rows, key_one, key_rows
+from daemon.scheduler.standing import columns_of, shortage, standing, ties_of
 from daemon.scheduler.working import Working
 from daemon.state.columns import Ints, Mask
 
 _MANY = 1 << 40
+#: rows of one stretch in the search for the best.
+_STRIDE = 64
 
 
 class Ranker:
@@ -48,7 +40,6 @@ class Ranker:
         desired: int,
         ports: PortAsk,
         distinct: list[Distinct],
-        ties: Ints,
         one_a_row: bool = False,
     ) -> None:
         self.working = working
@@ -58,9 +49,7 @@ class Ranker:
         self.desired = max(1, desired)
         self.ports = ports
         self.distinct = distinct
-        self.ties = ties
-        fleet = working.fleet
-        self.inverse = cached(fleet, "inverse capacity", lambda: inverse_capacity(fleet.capacity))
+        self.ties = ties_of(working.fleet)
         self.present = working.counts(working.present, group)
         hosts = any(not isinstance(rule, DistinctProperty) for rule in distinct)
         self._one_a_row = one_a_row or hosts or bool(ports.exclusive)
@@ -80,45 +69,47 @@ class Ranker:
 
     def refresh(self) -> None:
         """Compute everything anew."""
-        working, capacity, mask = self.working, self.working.fleet.capacity, self.mask
-        rows = np.flatnonzero(mask)
-        if 2 * len(rows) > len(mask):
-            # gathering most of the columns costs more than computing all of them.
-            left, keys = self._columns(working.used, capacity, self.inverse, slice(None))
-            self.left, self.keys = np.where(mask, left, 0), np.where(mask, keys, CLOSED)
-        else:
-            self.left = np.zeros(len(mask), dtype=np.int64)
-            self.keys = np.full(len(mask), CLOSED, dtype=np.int64)
-            used, whole = working.used.take(rows, axis=1), capacity.take(rows, axis=1)
-            self.left[rows], self.keys[rows] = self._columns(
-                used, whole, self.inverse.take(rows, axis=1), rows
-            )
+        working, mask = self.working, self.mask
+        kept = standing(working.fleet, self.ask)
+        self.left, self.keys = np.where(mask, kept.left, 0), np.where(mask, kept.keys, CLOSED)
+        if self._one_a_row:
+            np.minimum(self.left, 1, out=self.left)
+        if self.ports.dynamic:
+            np.minimum(self.left, working.free_dynamic // self._numbers, out=self.left)
+            self.keys[self.left <= 0] = CLOSED
+        self._correct(self.own_rows())
         for port in self.ports.exclusive:
             self._close(working.rows_with_port(port.value))
         for rule in self.distinct:
             self._close(np.flatnonzero(~rule.open_rows(working)))
 
-    def _close(self, rows: Ints | list[int]) -> None:
-        self.left[rows] = 0
-        self.keys[rows] = CLOSED
+    def own_rows(self) -> Ints:
+        """Rows of which the fleet's columns do not tell the truth: the plan moved them, or the group is there."""
+        touched = self.working.touched
+        held = np.flatnonzero(self.present)
+        if not touched:
+            return held
+        return np.union1d(np.fromiter(touched, dtype=np.int64, count=len(touched)), held)
 
-    def _columns(self, used: Ints, capacity: Ints, inverse: Floats, rows: Ints | slice) -> tuple[Ints, Ints]:
-        """Room and key of the rows whose columns are given."""
+    def _correct(self, rows: Ints) -> None:
+        """Write what holds on these rows for this plan."""
+        rows = rows[self.mask[rows]]
+        if not len(rows):
+            return
         working = self.working
-        # every allocation takes one of the node's limit of allocations.
-        left: Ints = capacity[3] - used[3]
-        for i in range(3):
-            free, amount = capacity[i] - used[i], self.ask[i]
-            np.minimum(left, free // amount if amount > 0 else np.where(free >= 0, _MANY, 0), out=left)
+        left, pack, _ = columns_of(working.fleet, self.ask, rows, working.used)
         if self._one_a_row:
             np.minimum(left, 1, out=left)
         if self.ports.dynamic:
             np.minimum(left, working.free_dynamic[rows] // self._numbers[rows], out=left)
         np.maximum(left, 0, out=left)
-        scores = final_rows(binpack_rows(used, self.ask, inverse), self.present[rows], self.desired)
-        keys = key_rows(scores, self.ties[rows])
+        keys = key_rows(final_rows(pack, self.present[rows], self.desired), self.ties[rows])
         keys[left == 0] = CLOSED
-        return left, keys
+        self.left[rows], self.keys[rows] = left, keys
+
+    def _close(self, rows: Ints | list[int]) -> None:
+        self.left[rows] = 0
+        self.keys[rows] = CLOSED
 
     def changed(self, row: int) -> None:
         """The plan placed or stopped something on the row."""
@@ -151,12 +142,23 @@ class Ranker:
 
     def pack(self, row: int) -> float:
         """Its bin packing part."""
-        shares = []
-        for i in range(2):
-            whole = int(self.working.fleet.capacity[i, row])
-            after = int(self.working.used[i, row]) + self.ask[i]
-            shares.append(1.0 - after / whole if whole > 0 else 0.0)
-        return binpack(shares[0], shares[1])
+        return self.packs([row])[0]
+
+    def packs(self, rows: list[int]) -> list[float]:
+        """The same for several rows."""
+        whole = self.working.fleet.capacity[:2, rows].tolist()
+        after = (self.working.used[:2, rows] + [[self.ask[0]], [self.ask[1]]]).tolist()
+        return [
+            binpack(
+                1.0 - cpu / all_cpu if all_cpu > 0 else 0.0,
+                1.0 - memory / all_memory if all_memory > 0 else 0.0,
+            )
+            for cpu, memory, all_cpu, all_memory in zip(*after, *whole, strict=True)
+        ]
+
+    def short(self, rows: Ints) -> Ints:
+        """Per row the first dimension that is short, as an index of RESOURCES; -1: none."""
+        return shortage(self.working.fleet, self.ask, rows, self.working.used)
 
     def _key(self, row: int, *, penalised: bool) -> int:
         return key_one(self.score(row, penalised), int(self.ties[row]))
@@ -176,8 +178,12 @@ class Ranker:
 
     def best_rows(self, count: int) -> list[int]:
         """The `count` best rows as they stand, best first."""
-        rows = np.flatnonzero(self.keys != CLOSED)
-        keys = self.keys[rows]
+        keys = self.keys
+        if count < len(keys) // _STRIDE:
+            # the count best of the stretches' best bound what can be among the best.
+            heads = np.minimum.reduceat(keys, np.arange(0, len(keys), _STRIDE))
+            keys = keys[keys <= np.partition(heads, count - 1)[count - 1]]
+        keys = keys[keys != CLOSED]
         if len(keys) > count:
             keys = np.partition(keys, count - 1)[:count]
         keys.sort()

@@ -16,13 +16,14 @@ from daemon.model.job import Job
 from daemon.model.metrics import AllocMetric, NearestMiss, NodeScore
 from daemon.scheduler.feasible import Check, cached
 from daemon.scheduler.ranker import Ranker
+from daemon.scheduler.score import final
+from daemon.scheduler.standing import ORDER
 from daemon.scheduler.working import Working
-from daemon.state.columns import Column, Mask
+from daemon.state.columns import Column, Ints, Mask
 from daemon.state.deltas import STATE_WORDS
 from daemon.state.fleet import RESOURCES, Fleet
 
 _BEST = 5
-_ORDER = (3, 0, 1, 2)
 
 
 @dataclass
@@ -45,9 +46,15 @@ def room_checks(ranker: Ranker) -> list[Check]:
     working = ranker.working
     capacity = working.fleet.capacity
     checks = []
-    for i in _ORDER:
+    for i in ORDER:
         fits: Mask = working.used[i] + ranker.ask[i] <= capacity[i]
         checks.append(Check(RESOURCES[i], RESOURCES[i], fits, ranker.ask[i]))
+    return [*checks, *port_checks(ranker)]
+
+
+def port_checks(ranker: Ranker) -> list[Check]:
+    """Ports as checks."""
+    working, checks = ranker.working, []
     for port in ranker.ports.exclusive:
         free = np.ones(working.fleet.length, dtype=np.bool_)
         free[working.rows_with_port(port.value)] = False
@@ -71,7 +78,7 @@ def distinct_checks(ranker: Ranker, working: Working) -> list[Check]:
     ]
 
 
-def _tally(column: Column, mask: Mask) -> dict[str, int]:
+def _tally(column: Column, mask: Mask | Ints) -> dict[str, int]:
     codes = column.codes[mask]
     counts = np.bincount(codes[codes >= 0], minlength=len(column.vocabulary))
     return {column.vocabulary[i] or "(none)": int(counts[i]) for i in np.flatnonzero(counts).tolist()}
@@ -141,15 +148,19 @@ def build_metric(
             remaining = remaining & check.mask
     exhausted: dict[str, int] = {}
     exhausted_classes: dict[str, int] = {}
-    full = remaining & (view.ranker.left <= 0)
-    if full.any():
-        for check in room_checks(view.ranker):
-            removed = full & ~check.mask
-            count = int(np.count_nonzero(removed))
-            if count:
-                exhausted[check.reason] = exhausted.get(check.reason, 0) + count
-                _merge(exhausted_classes, _tally(fleet.node_class, removed))
-                full = full & check.mask
+    full: Ints = np.flatnonzero(remaining & (view.ranker.left <= 0))
+    if len(full):
+        short = view.ranker.short(full)
+        counts = np.bincount(short + 1, minlength=len(RESOURCES) + 1).tolist()
+        exhausted = {RESOURCES[i]: counts[i + 1] for i in ORDER if counts[i + 1]}
+        exhausted_classes = _tally(fleet.node_class, full[short >= 0])
+        full = full[short < 0]
+        for check in port_checks(view.ranker) if len(full) else ():
+            short = full[~check.mask[full]]
+            if len(short):
+                exhausted[check.reason] = exhausted.get(check.reason, 0) + len(short)
+                _merge(exhausted_classes, _tally(fleet.node_class, short))
+                full = full[check.mask[full]]
     return AllocMetric(
         nodes_registered=located.registered,
         nodes_in_datacenters=located.located,
@@ -172,11 +183,12 @@ def build_metric(
 
 def _scores(ranker: Ranker) -> tuple[NodeScore, ...]:
     scores = []
-    for row in ranker.best_rows(_BEST):
-        pack, present = ranker.pack(row), int(ranker.present[row])
+    rows = ranker.best_rows(_BEST)
+    for row, pack in zip(rows, ranker.packs(rows), strict=True):
+        present = int(ranker.present[row])
         parts = {"binpack": pack}
         if present:
             parts["job-anti-affinity"] = -(present + 1) / ranker.desired
-        norm = ranker.score(row)
+        norm = final(pack, present, ranker.desired, penalised=False)
         scores.append(NodeScore(node_id=ranker.working.fleet.ids[row], norm_score=norm, scores=parts))
     return tuple(scores)

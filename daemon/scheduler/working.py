@@ -30,6 +30,8 @@ class Working:
         #: per group: allocations on each row that the node may still run; and of these the wanted ones.
         self.present: dict[str, Ints] = {}
         self.live: dict[str, Ints] = {}
+        #: rows that the plan moved.
+        self.touched: set[int] = set()
         self._taken: dict[int, set[int]] = {}
         self._freed: dict[int, set[int]] = {}
         for alloc in allocs:
@@ -66,6 +68,7 @@ class Working:
         """The plan stops it: what it holds is free for the plan. Returns the row that changed, or -1."""
         row = self._count(alloc, -1)
         if row >= 0:
+            self.touched.add(row)
             self.used[:, row] -= amounts(usage_of(alloc.allocated_resources))
             for port in ports_of(alloc):
                 was = self.port_taken(row, port)
@@ -77,6 +80,7 @@ class Working:
         """Take a stop back."""
         row = self._count(alloc, 1)
         if row >= 0:
+            self.touched.add(row)
             self.used[:, row] += amounts(usage_of(alloc.allocated_resources))
             self._keep_ports(alloc, row)
         return row
@@ -104,6 +108,7 @@ class Working:
 
     def place(self, row: int, group: str, usage: tuple[int, int, int, int], ports: Iterable[int]) -> None:
         """The plan places one allocation there."""
+        self.touched.add(row)
         self.used[:, row] += usage
         self.counts(self.present, group)[row] += 1
         self.counts(self.live, group)[row] += 1
@@ -114,6 +119,7 @@ class Working:
 
     def place_many(self, rows: Ints, counts: Ints, group: str, usage: tuple[int, int, int, int]) -> None:
         """The plan places `counts` allocations on these distinct rows, without ports."""
+        self.touched.update(rows.tolist())
         self.used[:, rows] += np.array(usage, dtype=np.int64)[:, None] * counts[None, :]
         self.counts(self.present, group)[rows] += counts
         self.counts(self.live, group)[rows] += counts

@@ -32,7 +32,9 @@ _NO_HOLDERS: dict[int, int] = {}
 class Fleet:
     """Columns over nodes. Changed by `apply`, `reserve`, `settle`; the tracker uses the setters below them."""
 
-    def __init__(self, length: int = 64) -> None:
+    def __init__(self, length: int = 64, *, order: int = 0) -> None:
+        #: seed of the order in which this fleet's owner takes equal nodes; different for each worker.
+        self.order = order
         self.epoch = 0
         self.sequence = 0
         self.index = 0
@@ -58,6 +60,9 @@ class Fleet:
         self.own: Ints = np.zeros((4, length), dtype=np.int64)
         #: the sum of the three, kept beside them because every evaluation starts from it.
         self.total: Ints = np.zeros((4, length), dtype=np.int64)
+        #: moves with every change of `total`; per row the version of its last change.
+        self.usage_version = 0
+        self.usage_stamp: Ints = np.zeros(length, dtype=np.int64)
         self.datacenter, self.pool = Column(length), Column(length)
         self.node_class, self.computed_class = Column(length), Column(length)
         self.node_id, self.node_name = Column(length), Column(length)
@@ -103,6 +108,7 @@ class Fleet:
         self.wanted[:, rows] = usage[:4]
         self.stopping[:, rows] = usage[4:]
         self.total[:, rows] = usage[:4] + usage[4:] + self.own[:, rows]
+        self.usage_moved(rows)
         for row, packed in delta.ports.items():
             self.set_ports(row, set(np.frombuffer(packed, dtype="<u2").tolist()))
         self.sequence, self.index = delta.sequence, delta.index
@@ -123,6 +129,7 @@ class Fleet:
         if len(held.rows):
             self.own[:, held.rows] += held.amounts
             self.total[:, held.rows] += held.amounts
+            self.usage_moved(held.rows)
         for row, port in held.ports:
             was = self.port_taken(row, port)
             holders = self.own_ports.setdefault(row, {})
@@ -137,6 +144,7 @@ class Fleet:
         if len(held.rows):
             self.own[:, held.rows] -= held.amounts
             self.total[:, held.rows] -= held.amounts
+            self.usage_moved(held.rows)
         for row, port in held.ports:
             holders = self.own_ports[row]
             holders[port] -= 1
@@ -221,6 +229,11 @@ class Fleet:
         self.computed_class.set(row, None)
         self.shape_version += 1
 
+    def usage_moved(self, rows: Ints | int) -> None:
+        """Note that `total` changed there; whoever writes it says so."""
+        self.usage_version += 1
+        self.usage_stamp[rows] = self.usage_version
+
     def set_ports(self, row: int, ports: set[int]) -> None:
         """Write the ports that allocations hold."""
         if ports:
@@ -259,7 +272,7 @@ class Fleet:
         self._keys[row] = tuple(values)
 
     def _grow(self, length: int) -> None:
-        for name in ("alive", "state", "epochs", "port_min", "free_dynamic"):
+        for name in ("alive", "state", "epochs", "port_min", "free_dynamic", "usage_stamp"):
             setattr(self, name, grown(getattr(self, name), length, 0))
         self.port_max = grown(self.port_max, length, -1)
         for name in ("capacity", "wanted", "stopping", "own", "total"):

@@ -144,6 +144,7 @@ class FleetTracker:
         added = usage[:, None] * counts[None, :]
         self.fleet.wanted[:, rows] += added
         self.fleet.total[:, rows] += added
+        self.fleet.usage_moved(rows)
         self._usage_stamp[rows] = self.sequence
         for values in block_ports(block):
             for row, port in zip(rows[positions].tolist(), values.tolist(), strict=True):
@@ -158,6 +159,7 @@ class FleetTracker:
         for i in range(4):
             column[i, row] += sign * usage[i]
             self.fleet.total[i, row] += sign * usage[i]
+        self.fleet.usage_moved(row)
         self._usage_stamp[row] = self.sequence
         for port in ports_of(alloc):
             if sign > 0:

@@ -246,11 +246,13 @@ def test_the_same_input_gives_the_same_bytes_in_every_process() -> None:
     assert len(seen) == 1
 
 
-def test_other_seeds_break_ties_otherwise_and_make_other_ids() -> None:
-    fleet = make_fleet([make_node(str(i)) for i in range(40)])
+def test_other_owners_break_ties_otherwise_and_other_seeds_make_other_ids() -> None:
+    nodes = [make_node(str(i)) for i in range(40)]
     job = make_job()
     chosen, ids = set(), set()
     for seed in range(30):
+        fleet = make_fleet(nodes)
+        fleet.order = seed
         [block] = schedule(EvalInput(evaluation=make_eval(job), job=job, seed=seed), fleet).plan.blocks
         chosen.add(block.nodes[0])
         ids.add(block.alloc_id(0))

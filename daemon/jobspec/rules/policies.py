@@ -16,8 +16,9 @@ _FUNCTIONS = ("constant", "exponential", "fibonacci")
 
 def one_of(report: Report, key: str, value: str, words: tuple[str, ...]) -> None:
     """An error unless the value is one of the words."""
-    advice = nearest(value, words) or f"one of: {', '.join(words)}"
-    report.need(value in words, key, f'{key} cannot be "{value}"', advice)
+    if value not in words:
+        advice = nearest(value, words) or f"one of: {', '.join(words)}"
+        report.error(key, f'{key} cannot be "{value}"', advice)
 
 
 def check_restart(policy: RestartPolicy, report: Report) -> None:
