@@ -46,7 +46,16 @@ def check_plan(tracker: FleetTracker, plan: Plan, alloc_of: AllocOf) -> Checked:
     in_place = tuple(update for update in plan.in_place if checker.exists(update.node_id))
     rejected = checker.rejected
     if rejected and plan.all_at_once:
-        nothing = msgspec.structs.replace(plan, blocks=(), allocs=(), stops=(), in_place=(), marks=())
+        nothing = msgspec.structs.replace(
+            plan,
+            blocks=(),
+            allocs=(),
+            stops=(),
+            in_place=(),
+            marks=(),
+            deployment=None,
+            deployment_changes=(),
+        )
         return Checked(nothing, PlanResult(full=False, rejected=rejected, refresh_index=tracker.index))
     placed = {alloc.id for alloc in allocs}
     accepted = plan

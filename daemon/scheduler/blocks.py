@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from daemon.model.alloc import Allocation, AllocBlock, PortColumn
+from daemon.model.alloc import Allocation, AllocBlock, AllocHealth, PortColumn
 from daemon.model.errors import InvariantBroken
 from daemon.model.job import TaskGroup
 from daemon.model.metrics import AllocMetric
@@ -37,6 +37,8 @@ def block_of(
     indexes: list[int],
     ranker: Ranker,
     metric: AllocMetric,
+    *,
+    canary: bool = False,
 ) -> AllocBlock:
     """Place one allocation on each of `rows` (they may repeat) and write them as columns."""
     fleet, working = placer.fleet, placer.working
@@ -55,6 +57,8 @@ def block_of(
         job_spec_index=placer.job.job_modify_index,
         task_group=group.name,
         eval_id=placer.input.evaluation.id,
+        deployment_id=placer.deployment_id,
+        canary=canary,
         count=len(rows),
         ids=placer.ids.uuids(len(rows)),
         nodes=tuple(fleet.ids[row] for row in nodes),
@@ -153,6 +157,8 @@ def row_of(
         node_id=placer.fleet.ids[row],
         node_name=placer.fleet.names[row],
         eval_id=placer.input.evaluation.id,
+        deployment_id=placer.deployment_id,
+        deployment_status=AllocHealth(canary=True) if request.canary else None,
         allocated_resources=msgspec.structs.replace(
             resources, shared=AllocatedShared(disk_mb=resources.shared.disk_mb, ports=ports)
         ),

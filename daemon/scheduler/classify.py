@@ -41,12 +41,15 @@ def ran_successfully(alloc: Allocation) -> bool:
 
 
 def classify(allocs: Iterable[Allocation], nodes: dict[str, NodeView], *, batch: bool) -> Sets:
-    """Sort them. Batch keeps what was stopped after it had succeeded: it counts as done."""
+    """Sort them. Batch keeps what was stopped after it had succeeded, or forced out by a drain: it counts as done."""
     sets = Sets()
     for alloc in allocs:
         if alloc.server_terminal:
-            done = batch and alloc.client_terminal and ran_successfully(alloc)
-            (sets.untainted if done else sets.ignored).append(alloc)
+            succeeded = alloc.client_terminal and ran_successfully(alloc)
+            drained = alloc.desired_transition.migrate_disable_placement
+            (sets.untainted if batch and (succeeded or drained) else sets.ignored).append(alloc)
+        elif alloc.client_terminal and alloc.desired_transition.migrate and _canary(alloc):
+            sets.migrate.append(alloc)
         elif alloc.client_terminal:
             sets.untainted.append(alloc)
         elif node_lost(nodes.get(alloc.node_id)):
@@ -65,3 +68,7 @@ def stuck_on_lost_nodes(allocs: Iterable[Allocation], nodes: dict[str, NodeView]
         for alloc in allocs
         if alloc.server_terminal and not alloc.client_terminal and node_lost(nodes.get(alloc.node_id))
     ]
+
+
+def _canary(alloc: Allocation) -> bool:
+    return alloc.deployment_status is not None and alloc.deployment_status.canary

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 
 from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus
+from daemon.model.job import Job
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class Replace:
     tied: bool
     reschedule: bool = False
     description: str = ""
+    canary: bool = False
 
 
 @dataclass
@@ -40,6 +42,10 @@ class GroupDecision:
     replacements: list[Replace] = field(default_factory=list)
     #: numbers of fresh placements.
     fresh: list[int] = field(default_factory=list)
+    #: numbers of fresh canaries.
+    canaries: list[int] = field(default_factory=list)
+    #: while canaries run: the version that the others are replaced from. None: the newest.
+    base: Job | None = None
     in_place: list[Allocation] = field(default_factory=list)
     #: failed, to be replaced later: (due, allocation).
     later: list[tuple[int, Allocation]] = field(default_factory=list)
@@ -47,8 +53,24 @@ class GroupDecision:
     migrated: int = 0
     #: destructive updates that wait for the health of others.
     waiting: int = 0
+    #: placements that the rollout holds back.
+    held: int = 0
+
+    @property
+    def settled(self) -> bool:
+        """Nothing is left to do in the group."""
+        busy = self.placements or self.in_place or self.later or self.migrated
+        return not (busy or self.waiting or self.held)
+
+    def split_by_version(self) -> tuple[Job | None, GroupDecision]:
+        """The base version, and a decision with what is replaced from it, which leaves this one."""
+        older = GroupDecision(self.name)
+        if self.base is not None:
+            older.replacements = [request for request in self.replacements if not request.canary]
+            self.replacements = [request for request in self.replacements if request.canary]
+        return self.base, older
 
     @property
     def placements(self) -> int:
         """How many allocations it wants."""
-        return len(self.destructive) + len(self.replacements) + len(self.fresh)
+        return len(self.destructive) + len(self.replacements) + len(self.fresh) + len(self.canaries)

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 import msgspec
 
 from daemon.model.alloc import Allocation, AllocBlock
+from daemon.model.deployment import Deployment, DeploymentChange
 from daemon.model.enums import EvalStatus, Trigger
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
@@ -25,6 +26,7 @@ from daemon.model.plan import (
 )
 from daemon.scheduler.feasible import Check, class_eligibility
 from daemon.scheduler.ids import Ids
+from daemon.scheduler.place import Placed
 from daemon.scheduler.reschedule import batched
 from daemon.scheduler.targets import escapes
 from daemon.state.fleet import Fleet
@@ -50,6 +52,20 @@ class Outcome:
     eligibility: list[list[Check]] = field(default_factory=list)
     #: nodes that were full for a system job.
     full_nodes: list[str] = field(default_factory=list)
+    #: a rollout that begins with this plan, and those that end with it.
+    deployment: Deployment | None = None
+    deployment_changes: list[DeploymentChange] = field(default_factory=list)
+
+    def add(self, group: str, placed: Placed) -> None:
+        """What came of placing for one group; a group may be placed for in several steps."""
+        self.blocks.extend(placed.blocks)
+        self.allocs.extend(placed.allocs)
+        self.stops.extend(placed.stops)
+        self.marks.extend(placed.marks)
+        self.queued[group] = self.queued.get(group, 0) + placed.failed
+        if placed.metric is not None:
+            self.failed[group] = placed.metric
+            self.eligibility.append(placed.eligibility)
 
     def attempt(self) -> Attempt:
         """Everything together."""
@@ -75,6 +91,8 @@ class Outcome:
             in_place=tuple(self.in_place),
             marks=tuple(self.marks),
             annotations=self.annotations if source.annotate_plan else {},
+            deployment=self.deployment,
+            deployment_changes=tuple(self.deployment_changes),
         )
 
     def _evaluations(self) -> tuple[Evaluation, list[Evaluation]]:

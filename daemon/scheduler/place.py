@@ -1,8 +1,8 @@
 """Placing the decisions of one group: nodes, ports, ids; and the reasons where it fails. Pure.
 
-Theory: order is destructive updates, replacements, fresh placements. A tied predecessor is stopped for the plan's
-arithmetic while its successor looks for a node, and only for it: if the successor is refused later, the predecessor
-goes on, so that nobody else may build on its room. Fresh placements are taken in bulk and leave as blocks.
+Theory: order is destructive updates, replacements, canaries, fresh placements. A tied predecessor is stopped for the
+plan's arithmetic while its successor looks for a node, and only for it: if the successor is refused later, the
+predecessor goes on, so that nobody else may build on its room. Fresh placements are taken in bulk and leave as blocks.
 
 Source: spec/scheduler.md 3.3, 5, 6.2.
 """
@@ -52,14 +52,22 @@ class Placed:
 class Placer:
     """Places groups of one job on one fleet, one after the other."""
 
-    def __init__(self, input_: EvalInput, job: Job, fleet: Fleet, ids: Ids) -> None:
+    def __init__(
+        self, input_: EvalInput, job: Job, fleet: Fleet, ids: Ids, working: Working | None = None
+    ) -> None:
         self.input = input_
         self.job = job
         self.fleet = fleet
         self.ids = ids
-        self.working = Working(fleet, input_.allocs)
+        #: the rollout that placements join.
+        self.deployment_id = ""
+        self.working = working or Working(fleet, input_.allocs)
         self.location = location_checks(job, fleet)
         self._checks: dict[str, list[Check]] = {}
+
+    def of_version(self, job: Job) -> Placer:
+        """A placer for another version of the job, in the same plan."""
+        return Placer(self.input, job, self.fleet, self.ids, self.working)
 
     def feasibility(self, group: TaskGroup) -> list[Check]:
         """The group's checks of nodes, evaluated once."""
@@ -106,6 +114,8 @@ class Placer:
         metric = build_metric(view)
         for request in (*decision.destructive, *decision.replacements):
             self._replace(group, view, request, metric, placed)
+        if decision.canaries:
+            self._fresh(group, view, decision.canaries, metric, placed, canary=True)
         if decision.fresh:
             self._fresh(group, view, decision.fresh, metric, placed)
         if placed.failed:
@@ -173,13 +183,21 @@ class Placer:
         return ranker.pick(preferred=previous if group.ephemeral_disk.sticky else -1)
 
     def _fresh(
-        self, group: TaskGroup, view: GroupView, indexes: list[int], metric: AllocMetric, placed: Placed
+        self,
+        group: TaskGroup,
+        view: GroupView,
+        indexes: list[int],
+        metric: AllocMetric,
+        placed: Placed,
+        *,
+        canary: bool = False,
     ) -> None:
         ranker = view.ranker
         rows = ranker.take(len(indexes))
         for start in range(0, len(rows), BLOCK_ROWS):
             part = slice(start, min(start + BLOCK_ROWS, len(rows)))
-            placed.blocks.append(block_of(self, group, rows[part], indexes[part], ranker, metric))
+            block = block_of(self, group, rows[part], indexes[part], ranker, metric, canary=canary)
+            placed.blocks.append(block)
         placed.failed += len(indexes) - len(rows)
 
 

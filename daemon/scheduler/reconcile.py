@@ -1,10 +1,11 @@
 """Reconciler for service and batch: from a group's allocations to what must change. Pure.
 
 Theory: one pass per group, in fixed steps: stop everything if the group is not wanted; sort into sets; split the
-failed ones; stop the surplus; compare with the newest spec; fill up to the count. Placing is not paced, only
-destructive updates are: by what of the newest spec is not yet healthy.
+failed ones; stop the surplus; compare with the newest spec; add canaries; fill up to the count; let the rollout say
+how many updates may begin. Placing is not paced, only destructive updates are. Canaries stand beside the count until
+they are promoted, and as long as they do, the rest stays as it is.
 
-Not here: which node (place.py); canaries, disconnects and drain pacing, whose sets slot in between the steps.
+Not here: which node (place.py); what a rollout permits (rollout.py).
 
 Source: spec/scheduler.md 6.
 """
@@ -18,10 +19,13 @@ from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus, JobType
 from daemon.model.job import Job, TaskGroup
 from daemon.model.plan import EvalInput, NodeView
-from daemon.scheduler import reschedule
+from daemon.scheduler import canaries
 from daemon.scheduler.classify import Sets, classify, node_lost, stuck_on_lost_nodes
 from daemon.scheduler.decision import GroupDecision, Replace, Stop
+from daemon.scheduler.failures import Ended, Failures
 from daemon.scheduler.names import NameIndex
+from daemon.scheduler.rollout import GroupRollout, Rollouts
+from daemon.scheduler.surplus import take_surplus, taken_over
 from daemon.scheduler.updates import is_destructive
 
 STOPPED = "the job is stopped"
@@ -31,6 +35,7 @@ NODE_LOST = "its node is down or gone"
 MIGRATING = "it is being moved to another node"
 RESCHEDULED = "it failed and is replaced by its reschedule policy"
 UPDATED = "it is replaced because of an update of the job"
+TAKEN_OVER = "a promoted canary has taken its place"
 
 
 @dataclass
@@ -49,6 +54,10 @@ class Reconciler:
         if self.job is not None:
             self.versions[self.job.version] = self.job
             self.batch = self.job.type == JobType.BATCH
+        self.rollouts = Rollouts(self.job, self.input.deployment, self.batch)
+        self.failures = Failures(
+            self.input.now_ns, self.input.evaluation.id, self.batch, lambda alloc: self._changed(alloc)
+        )
 
     def run(self) -> list[GroupDecision]:
         """Decisions of all groups: the job's in order, then those that only have allocations left."""
@@ -61,6 +70,7 @@ class Reconciler:
             allocs = by_group.pop(group.name, [])
             wanted = job is not None and not job.stop and group.count > 0
             decisions.append(self._group(group, allocs) if wanted else self._stop_all(group.name, allocs))
+        self.rollouts.finish({decision.name: decision.settled for decision in decisions})
         decisions.extend(self._stop_all(name, allocs) for name, allocs in sorted(by_group.items()))
         return decisions
 
@@ -86,22 +96,39 @@ class Reconciler:
 
     def _group(self, group: TaskGroup, allocs: list[Allocation]) -> GroupDecision:
         decision = GroupDecision(group.name)
+        rollout = self.rollouts.group(group)
         stuck = stuck_on_lost_nodes(allocs, self.nodes)
         decision.stops.extend(Stop(alloc, NODE_LOST, ClientStatus.LOST) for alloc in stuck)
         if self.batch:
             allocs = [alloc for alloc in allocs if not (alloc.terminal and self._outdated(alloc))]
         sets = classify(allocs, self.nodes, batch=self.batch)
-        now, outdated = self._split_failed(group, sets, decision)
+        canaries.stop_stale(sets, rollout, decision)
         decision.stops.extend(Stop(alloc, NODE_LOST, ClientStatus.LOST) for alloc in sets.lost)
-        self._stop_surplus(group, sets, now, outdated, decision)
+        sets.lost = canaries.forget_marked(sets.lost)
+        ended = self.failures.split(
+            group, rollout, sets.untainted, renewing=self._may_renew(group, rollout, sets.untainted)
+        )
+        decision.later = ended.later
+        held, sets.untainted = canaries.set_aside(ended.kept, rollout)
+        again, ended.now = canaries.set_aside(ended.now, rollout)
+        self._stop_surplus(group, rollout, sets, ended, decision)
+        destructive = self._compare(group, sets, decision)
+        decision.ignored += len(held)
+        self._canaries(group, rollout, [*held, *again], destructive, decision)
+        decision.replacements.extend(_rescheduled(alloc, alloc.index, canary=True) for alloc in again)
         names = NameIndex(
             group.count,
             {alloc.index for alloc in (*sets.untainted, *sets.migrate) if not alloc.server_terminal},
         )
         self._migrations(sets, decision)
-        room = group.count - len(sets.untainted) - len(sets.migrate)
-        self._replace(group, now, outdated, sets.lost, names, room, decision)
-        self._updates(group, sets, decision)
+        added = self._fill(group, rollout, sets, ended, names, decision)
+        total = added + len(decision.in_place) + len(destructive)
+        self._roll(group, rollout, sets, destructive, decision)
+        changing = bool(destructive or decision.in_place)
+        ran = any(not self._outdated(alloc) for alloc in allocs)
+        self.rollouts.begin(group.name, rollout, total, ran=ran, changing=changing)
+        if rollout.canarying:
+            decision.base = self._base(allocs)
         return decision
 
     def _outdated(self, alloc: Allocation) -> bool:
@@ -118,106 +145,32 @@ class Reconciler:
             self._destructive[key] = is_destructive(old, self.job, alloc.task_group)
         return self._destructive[key]
 
-    def _split_failed(
-        self, group: TaskGroup, sets: Sets, decision: GroupDecision
-    ) -> tuple[list[Allocation], list[Allocation]]:
-        """Move ended allocations out of `untainted`: to replace now, and old-spec ones to renew."""
-        now: list[Allocation] = []
-        renew: list[Allocation] = []
-        kept: list[Allocation] = []
-        for alloc in sets.untainted:
-            if not alloc.client_terminal or alloc.server_terminal:
-                kept.append(alloc)
-            elif alloc.next_allocation:
-                continue
-            elif alloc.client_status == ClientStatus.FAILED:
-                if not self.batch and self._changed(alloc):
-                    renew.append(alloc)
-                    continue
-                due = self._due(group, alloc)
-                if due is not None and self._is_now(alloc, due):
-                    now.append(alloc)
-                    continue
-                kept.append(alloc)
-                if due is not None and not alloc.followup_eval_id:
-                    decision.later.append((due, alloc))
-            elif self.batch and alloc.client_status == ClientStatus.COMPLETE:
-                kept.append(alloc)
-        sets.untainted = kept
-        return now, renew
+    def _may_renew(self, group: TaskGroup, rollout: GroupRollout, allocs: list[Allocation]) -> bool:
+        """What failed under an older spec may begin anew, unless canaries come first."""
+        first = rollout.strategy is not None and rollout.strategy.canary > 0 and rollout.state is None
+        waits = first and any(self._changed(alloc) for alloc in allocs if not alloc.terminal)
+        return rollout.open and not waits
 
-    def _due(self, group: TaskGroup, alloc: Allocation) -> int | None:
-        policy = group.reschedule_policy
-        if policy is None or not reschedule.enabled(policy):
-            return None
-        if alloc.desired_transition.force_reschedule or alloc.desired_transition.reschedule:
-            return self.input.now_ns
-        return reschedule.due_at_ns(alloc, policy)
-
-    def _is_now(self, alloc: Allocation, due: int) -> bool:
-        mine = bool(alloc.followup_eval_id) and alloc.followup_eval_id == self.input.evaluation.id
-        return mine or due - self.input.now_ns <= reschedule.WINDOW_NS
+    def _base(self, allocs: list[Allocation]) -> Job | None:
+        """The newest older version that needs no promotion: what is not a canary of it came after its own."""
+        older = [alloc for alloc in canaries.forget_marked(allocs) if self._outdated(alloc)]
+        version = max((alloc.job_version for alloc in older), default=None)
+        return None if version is None else self.versions.get(version)
 
     def _stop_surplus(
-        self,
-        group: TaskGroup,
-        sets: Sets,
-        now: list[Allocation],
-        renew: list[Allocation],
-        decision: GroupDecision,
+        self, group: TaskGroup, rollout: GroupRollout, sets: Sets, ended: Ended, decision: GroupDecision
     ) -> None:
-        surplus = len(sets.untainted) + len(sets.migrate) + len(now) + len(renew) - group.count
-        for pool in (renew, now, sets.migrate, sets.untainted):
-            if surplus <= 0:
-                return
-            stoppable = [alloc for alloc in pool if not alloc.server_terminal and not self._done(alloc)]
-            stoppable.sort(key=lambda alloc: (-alloc.index, alloc.create_index, alloc.id))
-            if pool is sets.untainted:
-                stoppable = _duplicates_last(stoppable, group.count)
-            chosen = stoppable[:surplus]
-            gone = {alloc.id for alloc in chosen}
-            pool[:] = [alloc for alloc in pool if alloc.id not in gone]
-            decision.stops.extend(Stop(alloc, NOT_NEEDED) for alloc in chosen)
-            surplus -= len(chosen)
-
-    def _done(self, alloc: Allocation) -> bool:
-        return alloc.client_status == ClientStatus.COMPLETE
-
-    def _migrations(self, sets: Sets, decision: GroupDecision) -> None:
-        for alloc in sorted(sets.migrate, key=lambda alloc: alloc.index):
-            decision.stops.append(Stop(alloc, MIGRATING))
-            decision.migrated += 1
-            if not alloc.desired_transition.migrate_disable_placement:
-                decision.replacements.append(Replace(alloc.index, alloc, tied=False))
-
-    def _replace(
-        self,
-        group: TaskGroup,
-        now: list[Allocation],
-        renew: list[Allocation],
-        lost: list[Allocation],
-        names: NameIndex,
-        room: int,
-        decision: GroupDecision,
-    ) -> None:
-        for alloc in sorted(now, key=lambda alloc: alloc.index)[: max(0, room)]:
-            index = names.claim(alloc.index)
-            decision.replacements.append(
-                Replace(index, alloc, tied=True, reschedule=True, description=RESCHEDULED)
-            )
-            room -= 1
-        for alloc in sorted(renew, key=lambda alloc: alloc.index)[: max(0, room)]:
-            decision.replacements.append(
-                Replace(names.claim(alloc.index), alloc, tied=True, description=UPDATED)
-            )
-            room -= 1
-        for alloc in sorted(lost, key=lambda alloc: alloc.index)[: max(0, room)]:
-            decision.replacements.append(Replace(names.claim(alloc.index), alloc, tied=False))
-            room -= 1
-        decision.fresh.extend(names.take(max(0, room)))
-
-    def _updates(self, group: TaskGroup, sets: Sets, decision: GroupDecision) -> None:
         assert self.job is not None
+        gone = taken_over(sets.untainted, rollout, self.job.job_modify_index)
+        gone += taken_over(sets.migrate, rollout, self.job.job_modify_index)
+        decision.stops.extend(Stop(alloc, TAKEN_OVER) for alloc in gone)
+        pools = (ended.renew, ended.now, sets.migrate, sets.untainted)
+        surplus = sum(len(pool) for pool in pools) - group.count
+        taken = take_surplus(pools, surplus, group.count)
+        decision.stops.extend(Stop(alloc, NOT_NEEDED) for alloc in taken)
+
+    def _compare(self, group: TaskGroup, sets: Sets, decision: GroupDecision) -> list[Allocation]:
+        """Sort the untainted by what the newest spec means for them; the destructive ones by number."""
         destructive: list[Allocation] = []
         for alloc in sets.untainted:
             if alloc.terminal or not self._outdated(alloc):
@@ -226,43 +179,89 @@ class Reconciler:
                 destructive.append(alloc)
             else:
                 decision.in_place.append(alloc)
-        destructive.sort(key=lambda alloc: alloc.index)
-        budget = min(len(destructive), self._budget(group, sets, decision))
+        return sorted(destructive, key=lambda alloc: alloc.index)
+
+    def _canaries(
+        self,
+        group: TaskGroup,
+        rollout: GroupRollout,
+        existing: list[Allocation],
+        destructive: list[Allocation],
+        decision: GroupDecision,
+    ) -> None:
+        wanted = rollout.canaries_wanted(len(destructive), len(existing))
+        if rollout.state is None:
+            rollout.first_canaries = wanted
+        decision.canaries = canaries.numbers(
+            wanted,
+            (alloc.index for alloc in existing),
+            (alloc.index for alloc in destructive),
+            group.count,
+        )
+
+    def _migrations(self, sets: Sets, decision: GroupDecision) -> None:
+        for alloc in sorted(sets.migrate, key=lambda alloc: alloc.index):
+            decision.stops.append(Stop(alloc, MIGRATING))
+            decision.migrated += 1
+            if not alloc.desired_transition.migrate_disable_placement:
+                decision.replacements.append(Replace(alloc.index, alloc, tied=False))
+
+    def _fill(
+        self,
+        group: TaskGroup,
+        rollout: GroupRollout,
+        sets: Sets,
+        ended: Ended,
+        names: NameIndex,
+        decision: GroupDecision,
+    ) -> int:
+        """Fill up to the count. Returns how many are missing; a rollout may hold some of them back."""
+        room = missing = max(0, group.count - len(sets.untainted) - len(sets.migrate))
+        for alloc in _first(ended.now, room):
+            room -= 1
+            if rollout.failed and alloc.deployment_id == rollout.deployment_id:
+                decision.held += 1
+            else:
+                decision.replacements.append(_rescheduled(alloc, names.claim(alloc.index)))
+        for alloc in _first(ended.renew, room):
+            decision.replacements.append(
+                Replace(names.claim(alloc.index), alloc, tied=True, description=UPDATED)
+            )
+            room -= 1
+        for alloc in _first(sets.lost, room):
+            decision.replacements.append(Replace(names.claim(alloc.index), alloc, tied=False))
+            room -= 1
+        if rollout.open:
+            decision.fresh.extend(names.take(room))
+        else:
+            decision.held += room
+        return missing
+
+    def _roll(
+        self,
+        group: TaskGroup,
+        rollout: GroupRollout,
+        sets: Sets,
+        destructive: list[Allocation],
+        decision: GroupDecision,
+    ) -> None:
+        """Begin as many destructive updates as the rollout permits."""
+        assert self.job is not None
+        budget = 0
+        if rollout.open:
+            budget = rollout.budget(sets.untainted, self.job.job_modify_index, len(destructive))
+            if rollout.strategy is not None:
+                moving = len(decision.replacements) - decision.migrated
+                budget = max(0, budget - moving - len(decision.fresh))
         for alloc in destructive[:budget]:
             decision.destructive.append(Replace(alloc.index, alloc, tied=True, description=UPDATED))
-        decision.waiting = len(destructive) - budget
+        decision.waiting = max(0, len(destructive) - budget)
         decision.ignored += decision.waiting
 
-    def _budget(self, group: TaskGroup, sets: Sets, decision: GroupDecision) -> int:
-        """How many destructive updates may begin now."""
-        if self.batch or group.update is None or group.update.max_parallel == 0:
-            return group.count
-        pending = 0
-        for alloc in sets.untainted:
-            if self._outdated(alloc):
-                continue
-            healthy = alloc.deployment_status.healthy if alloc.deployment_status else None
-            if healthy is False or alloc.client_status == ClientStatus.FAILED:
-                return 0
-            pending += healthy is None
-        return max(0, group.update.max_parallel - pending - len(decision.replacements) - len(decision.fresh))
+
+def _first(allocs: list[Allocation], many: int) -> list[Allocation]:
+    return sorted(allocs, key=lambda alloc: alloc.index)[: max(0, many)]
 
 
-def _duplicates_last(allocs: list[Allocation], count: int) -> list[Allocation]:
-    """Numbers beyond the count first, then second holders of a number, then the highest numbers."""
-    seen: set[int] = set()
-    second: set[str] = set()
-    for alloc in sorted(allocs, key=lambda alloc: (alloc.index, alloc.create_index, alloc.id)):
-        if alloc.index in seen:
-            second.add(alloc.id)
-        seen.add(alloc.index)
-    return sorted(
-        allocs,
-        key=lambda alloc: (
-            alloc.index < count,
-            alloc.id not in second,
-            -alloc.index,
-            -alloc.create_index,
-            alloc.id,
-        ),
-    )
+def _rescheduled(alloc: Allocation, index: int, *, canary: bool = False) -> Replace:
+    return Replace(index, alloc, tied=True, reschedule=True, description=RESCHEDULED, canary=canary)

@@ -8,8 +8,9 @@ from typing import Any
 
 import msgspec
 
-from daemon.model.alloc import Allocation, AllocBlock
-from daemon.model.enums import ClientStatus, DesiredStatus, JobType, NodeStatus, Trigger
+from daemon.model.alloc import Allocation, AllocBlock, AllocHealth
+from daemon.model.deployment import Deployment
+from daemon.model.enums import ClientStatus, DeploymentStatus, DesiredStatus, JobType, NodeStatus, Trigger
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, Task, TaskGroup
 from daemon.model.node import DriverInfo, Node, NodeNetwork, NodeResources
@@ -108,6 +109,8 @@ class MiniWorld:
         self.nodes = {node.id: node for node in nodes}
         self.allocs: dict[str, Allocation] = {}
         self.jobs: dict[int, Job] = {}
+        #: oldest first.
+        self.deployments: dict[str, Deployment] = {}
         self.tracker = FleetTracker()
         self.tracker.rebuild(1, self.nodes.values(), ())
         self.index = 1
@@ -160,6 +163,7 @@ class MiniWorld:
             "old_jobs": old,
             "allocs": tuple(self.allocs.values()),
             "nodes": views,
+            "deployment": self.deployment,
             "index": self.index,
             "now_ns": self.now,
             "seed": 7,
@@ -172,7 +176,65 @@ class MiniWorld:
         self.apply(attempt.plan)
         return attempt
 
+    @property
+    def deployment(self) -> Deployment | None:
+        """The latest."""
+        return next(reversed(self.deployments.values()), None)
+
+    def set_deployment(self, status: DeploymentStatus) -> None:
+        """What an operator or the watcher does to the latest."""
+        latest = self.deployment
+        assert latest is not None
+        self.deployments[latest.id] = msgspec.structs.replace(latest, status=status)
+
+    def promote(self) -> None:
+        """Promote every group: the marks of its canaries fall."""
+        latest = self.deployment
+        assert latest is not None
+        groups = {
+            name: msgspec.structs.replace(group, promoted=group.desired_canaries > 0)
+            for name, group in latest.task_groups.items()
+        }
+        self.deployments[latest.id] = msgspec.structs.replace(latest, task_groups=groups)
+        for alloc in list(self.allocs.values()):
+            health = alloc.deployment_status
+            if alloc.deployment_id == latest.id and health is not None and health.canary:
+                self.change(alloc.id, deployment_status=msgspec.structs.replace(health, canary=False))
+
+    def judge(self, alloc_id: str, healthy: bool, **facts: Any) -> None:
+        """A node's word on health, counted where it is news."""
+        alloc = self.allocs[alloc_id]
+        before = alloc.deployment_status or AllocHealth()
+        self.change(alloc_id, deployment_status=msgspec.structs.replace(before, healthy=healthy), **facts)
+        if alloc.deployment_id not in self.deployments or before.healthy == healthy:
+            return
+        field_ = "healthy_allocs" if healthy else "unhealthy_allocs"
+        self._count(alloc.deployment_id, alloc.task_group, **{field_: 1})
+        if before.healthy:
+            self._count(alloc.deployment_id, alloc.task_group, healthy_allocs=-1)
+
+    def _count(self, deployment_id: str, group: str, canary: str = "", **more: int) -> None:
+        deployment = self.deployments[deployment_id]
+        state = deployment.task_groups[group]
+        counted = {name: getattr(state, name) + by for name, by in more.items()}
+        canaries = (*state.placed_canaries, canary) if canary else state.placed_canaries
+        state = msgspec.structs.replace(state, placed_canaries=canaries, **counted)
+        groups = deployment.task_groups | {group: state}
+        self.deployments[deployment_id] = msgspec.structs.replace(deployment, task_groups=groups)
+
+    def _placed(self, alloc: Allocation) -> None:
+        self.set_alloc(alloc)
+        if alloc.deployment_id:
+            canary = alloc.deployment_status is not None and alloc.deployment_status.canary
+            self._count(alloc.deployment_id, alloc.task_group, alloc.id if canary else "", placed_allocs=1)
+
     def apply(self, plan: Plan) -> None:
+        for change in plan.deployment_changes:
+            before = self.deployments[change.deployment_id]
+            assert before.active
+            self.deployments[before.id] = msgspec.structs.replace(before, status=change.status)
+        if plan.deployment is not None:
+            self.deployments[plan.deployment.id] = plan.deployment
         for stop in plan.stops:
             self.change(
                 stop.alloc_id,
@@ -181,7 +243,13 @@ class MiniWorld:
                 **({"client_status": stop.client_status} if stop.client_status else {}),
             )
         for update in plan.in_place:
-            self.change(update.alloc_id, job_version=update.job_version, job_spec_index=update.job_spec_index)
+            self.change(
+                update.alloc_id,
+                job_version=update.job_version,
+                job_spec_index=update.job_spec_index,
+                deployment_id=update.deployment_id,
+                deployment_status=None,
+            )
         for mark in plan.marks:
             facts: dict[str, Any] = {}
             if mark.followup_eval_id is not None:
@@ -190,26 +258,23 @@ class MiniWorld:
                 facts["reschedule_tracker"] = mark.reschedule_tracker
             self.change(mark.alloc_id, **facts)
         for alloc in plan.allocs:
-            self.set_alloc(alloc)
+            self._placed(alloc)
             if alloc.previous_allocation in self.allocs:
                 self.change(alloc.previous_allocation, next_allocation=alloc.id)
         for block in plan.blocks:
             for i in range(block.count):
-                self.set_alloc(block.row(i))
+                self._placed(block.row(i))
 
     def live(self) -> list[Allocation]:
         """Allocations wanted and not over, by name."""
         return sorted((a for a in self.allocs.values() if not a.terminal), key=lambda a: (a.name, a.id))
 
     def all_running(self, healthy: bool | None = None) -> None:
-        from daemon.model.alloc import AllocHealth
-
         for alloc in self.live():
-            self.change(
-                alloc.id,
-                client_status=ClientStatus.RUNNING,
-                deployment_status=None if healthy is None else AllocHealth(healthy=healthy),
-            )
+            if healthy is None:
+                self.change(alloc.id, client_status=ClientStatus.RUNNING)
+            else:
+                self.judge(alloc.id, healthy, client_status=ClientStatus.RUNNING)
 
     def finish_stopping(self) -> None:
         """Nodes report the end of everything that the servers stopped."""

@@ -9,9 +9,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from daemon.model.alloc import AllocHealth, DesiredTransition, RescheduleEvent, RescheduleTracker
+from daemon.model.alloc import Allocation, DesiredTransition, RescheduleEvent, RescheduleTracker
 from daemon.model.enums import (
     ClientStatus,
+    DeploymentStatus,
     Eligibility,
     EvalStatus,
     JobType,
@@ -136,16 +137,18 @@ def test_rc5_rc6_rolling_by_health() -> None:
     job = newer(job, task_groups=(rolling(10, 4, cpu=600),))
     attempt = w.run(job)
     assert [a.index for a in attempt.plan.allocs] == [0, 1, 2, 3]
+    assert attempt.plan.deployment is not None
+    assert attempt.plan.deployment.task_groups["web"].desired_total == 10
     assert len(w.live()) == 10
     assert w.run(job).plan.empty
     fresh = [a for a in w.live() if a.job_version == job.version]
     for alloc in fresh[:3]:
-        w.change(alloc.id, client_status=ClientStatus.RUNNING, deployment_status=AllocHealth(healthy=True))
+        w.judge(alloc.id, True, client_status=ClientStatus.RUNNING)
     assert [a.index for a in w.run(job).plan.allocs] == [4, 5, 6]
-    w.change(fresh[3].id, client_status=ClientStatus.RUNNING, deployment_status=AllocHealth(healthy=False))
+    w.judge(fresh[3].id, False, client_status=ClientStatus.RUNNING)
     for alloc in w.live():
         if alloc.job_version == job.version and alloc.id != fresh[3].id:
-            w.change(alloc.id, deployment_status=AllocHealth(healthy=True))
+            w.judge(alloc.id, True)
     assert w.run(job).plan.empty
 
 
@@ -436,6 +439,10 @@ EVENTS = st.lists(
         st.tuples(st.just("time"), st.integers(1, 100)),
         st.tuples(st.just("ended")),
         st.tuples(st.just("stop"), st.booleans()),
+        st.tuples(st.just("promote")),
+        st.tuples(st.just("rollout"), st.sampled_from(["running", "paused", "failed"])),
+        st.tuples(st.just("ask"), st.integers(0, 9)),
+        st.tuples(st.just("move"), st.integers(0, 9)),
     ),
     max_size=14,
 )
@@ -463,27 +470,50 @@ def play(w: MiniWorld, job: Job, event: tuple[Any, ...]) -> Job:
             w.finish_stopping()
         case ("stop", stop):
             return newer(job, stop=stop)
+        case ("promote",) if w.deployment is not None and w.deployment.active:
+            w.promote()
+        case ("rollout", status) if w.deployment is not None and w.deployment.active:
+            w.set_deployment(DeploymentStatus(status))
+        case ("ask", n) if failed := [a for a in w.allocs.values() if a.client_status == ClientStatus.FAILED]:
+            w.change(failed[n % len(failed)].id, desired_transition=DesiredTransition(reschedule=True))
+        case ("move", n) if w.live():
+            w.change(w.live()[n % len(w.live())].id, desired_transition=DesiredTransition(migrate=True))
     return job
 
 
-@settings(max_examples=120, deadline=None)
-@given(EVENTS, st.sampled_from([JobType.SERVICE, JobType.BATCH]), st.sampled_from([None, 1, 2]))
+def is_canary(alloc: Allocation) -> bool:
+    return alloc.deployment_status is not None and alloc.deployment_status.canary
+
+
+@settings(max_examples=200, deadline=None)
+@given(
+    EVENTS,
+    st.sampled_from([JobType.SERVICE, JobType.BATCH]),
+    st.sampled_from([None, 1, 2]),
+    st.integers(0, 3),
+)
 def test_rc16_any_history_keeps_the_rules(
-    events: list[tuple[Any, ...]], kind: JobType, max_parallel: int | None
+    events: list[tuple[Any, ...]], kind: JobType, max_parallel: int | None, canary: int
 ) -> None:
     w = MiniWorld([make_node(str(i), cpu=2000, memory=1000) for i in range(4)])
-    update = UpdateStrategy(max_parallel=max_parallel) if max_parallel and kind == JobType.SERVICE else None
+    paced = max_parallel is not None and kind == JobType.SERVICE
+    update = UpdateStrategy(max_parallel=max_parallel or 0, canary=canary) if paced else None
     policy = EXPONENTIAL if kind == JobType.SERVICE else ONCE
     job = make_job(make_group(count=3, update=update, reschedule_policy=policy), type=kind)
     for event in [("none",), *events]:
         job = play(w, job, event)
         attempt = w.run(job)
         group = job.task_groups[0]
-        assert attempt.plan.placements <= group.count
-        live = w.live()
+        fresh = sum(block.count for block in attempt.plan.blocks if block.canary)
+        fresh += sum(is_canary(alloc) for alloc in attempt.plan.allocs)
+        assert attempt.plan.placements - fresh <= group.count
+        canaries = [alloc for alloc in w.live() if is_canary(alloc)]
+        live = [alloc for alloc in w.live() if not is_canary(alloc)]
         assert len(live) <= (0 if job.stop else group.count)
-        numbers = [alloc.index for alloc in live]
-        assert len(numbers) == len(set(numbers))
+        assert len(canaries) <= (canary if paced and not job.stop else 0)
+        for held in (live, canaries):
+            numbers = [alloc.index for alloc in held]
+            assert len(numbers) == len(set(numbers))
         fleet = w.tracker.fleet
         assert (fleet.used() <= fleet.capacity + fleet.stopping).all(), "wanted work exceeds a node"
         assert ((fleet.used() <= fleet.capacity) | (fleet.stopping > 0)).all()
