@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 import sys
 import time
@@ -46,6 +47,12 @@ def make_node(number: int, *, classes: int, cpu: int, memory_mb: int, disk_mb: i
     )
 
 
+def _cpu_s(pid: int) -> float:
+    """Processor time that a process has used, by the kernel's ticks."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+
+
 async def serve(data_dir: Path, port: int, workers: int) -> None:
     """Serve the server role on loopback. Heartbeats are not judged: nobody beats for these nodes."""
     stop = asyncio.Event()
@@ -58,7 +65,8 @@ async def serve(data_dir: Path, port: int, workers: int) -> None:
 
     async def describe(request: m.Query, caller: Caller) -> m.AgentSelfResponse:
         stats = server.stats()
-        stats["process"] = {"cpu_s": time.process_time()}
+        workers = sum(_cpu_s(worker.process.pid) for worker in server.evaluation.pool.workers.values())
+        stats["process"] = {"cpu_s": time.process_time(), "workers_cpu_s": workers}
         return m.AgentSelfResponse(stats=msgspec.to_builtins(stats))
 
     dispatcher.serve(methods.AGENT_SELF, describe)

@@ -66,6 +66,8 @@ async def measure(scale: float) -> list[Figure]:
         start = time.monotonic()
         await register_nodes(client, nodes)
         phases["register nodes (s)"] = time.monotonic() - start
+        before = (await stats(client))["process"]
+        mine = time.process_time()
         start = time.monotonic()
         await register_jobs(client, jobs)
         phases["jobs accepted (s)"] = time.monotonic() - start
@@ -74,7 +76,11 @@ async def measure(scale: float) -> list[Figure]:
         figures = await stats(client)
         phases["all placed (s)"] = seconds
         phases["placements"] = float(got)
-        phases["server cpu (s)"] = float(figures["process"]["cpu_s"])  # type: ignore[arg-type]
+        after = figures["process"]
+        phases["server cpu (s)"] = float(after["cpu_s"]) - float(before["cpu_s"])  # type: ignore[arg-type]
+        used = float(after["workers_cpu_s"]) - float(before["workers_cpu_s"])  # type: ignore[arg-type]
+        phases["workers cpu (s)"] = used
+        phases["loader cpu (s)"] = time.process_time() - mine
         phases["conflicts"] = float(figures["evaluation"]["conflicts"])  # type: ignore[arg-type]
     return [
         Figure(
