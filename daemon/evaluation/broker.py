@@ -118,8 +118,13 @@ class Broker:
 
     # -- out ---------------------------------------------------------------------------------------
 
-    def dequeue(self, types: Iterable[str], now_ns: int) -> tuple[Evaluation, str] | None:
-        """Hand out the best ready evaluation of these types, with its token."""
+    def dequeue(
+        self, types: Iterable[str], now_ns: int, *, fresh_only: bool = False
+    ) -> tuple[Evaluation, str] | None:
+        """Hand out the best ready evaluation of these types, with its token.
+
+        `fresh_only`: nothing, if that one was handed out before.
+        """
         best: tuple[int, int, int, str] | None = None
         queue: list[tuple[int, int, int, str]] | None = None
         for kind in types:
@@ -127,7 +132,7 @@ class Broker:
             self._drop_stale(heap)
             if heap and (best is None or heap[0] < best):
                 best, queue = heap[0], heap
-        if best is None or queue is None:
+        if best is None or queue is None or (fresh_only and self._entries[best[3]].deliveries):
             return None
         heapq.heappop(queue)
         entry = self._entries[best[3]]
@@ -227,6 +232,16 @@ class Broker:
             if heap:
                 return True
         return False
+
+    def deliveries(self, eval_id: str) -> int:
+        """How often an evaluation was handed out; 0: it is not known."""
+        entry = self._entries.get(eval_id)
+        return entry.deliveries if entry is not None else 0
+
+    @property
+    def ready_about(self) -> int:
+        """How many are ready, or a little more: those that were taken away may still be counted."""
+        return sum(map(len, self._ready.values()))
 
     def stats(self) -> BrokerStats:
         """Counts for people and metrics."""

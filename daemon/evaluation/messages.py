@@ -17,14 +17,20 @@ class Work(Wire, frozen=True, kw_only=True):
 
 
 class Result(Wire, frozen=True, kw_only=True):
-    """A worker's answer about one evaluation; an empty `eval_id` says that the worker is ready.
+    """A worker's answer about one evaluation.
 
     `resync`: the worker's fleet has a gap; it needs all of it, and has not looked at the evaluation.
     """
 
-    eval_id: str = ""
+    eval_id: str
     attempt: Attempt | None = None
     error: str = ""
     resync: bool = False
     cpu_ns: int = 0
+
+
+class Answer(Wire, frozen=True, kw_only=True):
+    """What a worker says to one `Work`, all of it; without results it says that the worker is ready."""
+
+    results: tuple[Result, ...] = ()
     memory_bytes: int = 0

@@ -22,7 +22,7 @@ from daemon.evaluation.plan_room import FULL, AllocOf, Room
 from daemon.model.alloc import Allocation, AllocBlock, PortColumn
 from daemon.model.plan import Plan, PlanResult
 from daemon.state.columns import Ints, Mask
-from daemon.state.deltas import STATE_WORDS, amounts
+from daemon.state.deltas import READY, STATE_WORDS, amounts
 from daemon.state.reservations import block_positions, block_rows
 from daemon.state.tracker import FleetTracker
 from daemon.state.usage import usage_of
@@ -78,6 +78,8 @@ class _Checker:
         self.epochs = plan.node_epochs
         self.rejected: dict[str, str] = {}
         self.moved_ports = False
+        #: nobody asks for room after it.
+        self.last = plan.blocks[-1] if plan.blocks else None
 
     def exists(self, node_id: str) -> bool:
         """In-place updates ask for nothing but the node."""
@@ -119,8 +121,9 @@ class _Checker:
         counts = wanted if keep.all() else np.bincount(positions[keep], minlength=len(rows))
         for i in np.flatnonzero(counts < wanted).tolist():
             self._reject(block.nodes[i], self._unfit(int(rows[i]), block.node_epochs[i]) or FULL)
-        known = rows >= 0
-        self.room.take_many(rows[known], ask, counts[known])
+        if block is not self.last:
+            known = rows >= 0
+            self.room.take_many(rows[known], ask, counts[known])
         if keep.all() and values is None:
             return block
         return _cut(block, keep, positions, values) if keep.any() else None
@@ -130,7 +133,7 @@ class _Checker:
         fleet = self.fleet
         safe = np.maximum(rows, 0)
         epochs = np.array(block.node_epochs, dtype=np.int64)
-        good = (rows >= 0) & fleet.ready[safe] & (fleet.epochs[safe] == epochs)
+        good = (rows >= 0) & fleet.alive[safe] & (fleet.state[safe] == READY) & (fleet.epochs[safe] == epochs)
         room = self.room.room(safe, ask)
         allowed: Ints = np.where(good, np.minimum(wanted, room), 0)
         return allowed
@@ -162,7 +165,7 @@ class _Checker:
         fleet = self.fleet
         if row < 0 or not fleet.alive[row]:
             return "is gone"
-        if not fleet.ready[row]:
+        if fleet.state[row] != READY:
             return f"is {STATE_WORDS[int(fleet.state[row])]} and takes no new work"
         if int(fleet.epochs[row]) != epoch:
             return f"has changed since the plan was made (epoch {epoch}, now {int(fleet.epochs[row])})"

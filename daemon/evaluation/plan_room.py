@@ -33,8 +33,8 @@ class Room:
 
     def __init__(self, fleet: Fleet, plan: Plan, alloc_of: AllocOf) -> None:
         self.fleet = fleet
-        #: amounts per row that this plan takes (positive) or frees (negative).
-        self._delta: Ints = np.zeros((4, fleet.length), dtype=np.int64)
+        #: amounts per row that this plan takes (positive) or frees (negative); None: nothing yet.
+        self._delta: Ints | None = None
         self._freed_ports: dict[int, set[int]] = {}
         self._taken_ports: dict[int, set[int]] = {}
         #: replacement -> what it replaces: (row, usage, ports).
@@ -81,18 +81,25 @@ class Room:
 
     def take(self, row: int, usage: tuple[int, int, int, int], count: int) -> None:
         """Count placements (or, negative, stops) on a row."""
-        self._delta[:, row] += np.array(usage, dtype=np.int64) * count
+        self._moved[:, row] += np.array(usage, dtype=np.int64) * count
 
     def take_many(self, rows: Ints, usage: tuple[int, int, int, int], counts: Ints) -> None:
         """The same for several rows, all different."""
-        self._delta[:, rows] += np.array(usage, dtype=np.int64)[:, None] * counts
+        self._moved[:, rows] += np.array(usage, dtype=np.int64)[:, None] * counts
 
     def _free(self, rows: Ints) -> Ints:
         fleet = self.fleet
         free: Ints = fleet.capacity.take(rows, axis=1)
-        for taken in (fleet.total, self._delta):
-            free -= taken.take(rows, axis=1)
+        free -= fleet.total.take(rows, axis=1)
+        if self._delta is not None:
+            free -= self._delta.take(rows, axis=1)
         return free
+
+    @property
+    def _moved(self) -> Ints:
+        if self._delta is None:
+            self._delta = np.zeros((4, self.fleet.length), dtype=np.int64)
+        return self._delta
 
     def room(self, rows: Ints, usage: tuple[int, int, int, int]) -> Ints:
         """How many placements of that usage fit on each row."""

@@ -1,9 +1,9 @@
 """The pool of worker processes: starts them, feeds them, replaces those that die or hang.
 
 Theory: a ROUTER socket on an ipc path of mode 0600; each worker has a name that is used once, so that a late
-message of a killed worker is never taken for its successor's. A worker holds up to IN_FLIGHT evaluations. If one
-is not answered within `hang_s` the process is killed; its evaluations go back to the owner through `on_lost`,
-who gives them to the broker (`nack`).
+message of a killed worker is never taken for its successor's. A worker holds up to IN_FLIGHT messages, each with one
+evaluation or several small ones, and answers each with one message. If one is not answered within `hang_s` the
+process is killed; its evaluations go back to the owner through `on_lost`, who gives them to the broker (`nack`).
 
 Not here: which evaluation goes next (broker), what becomes of a plan (service).
 """
@@ -17,13 +17,13 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import zmq
 
 from daemon.aio.scope import Scope
-from daemon.evaluation.messages import Result, Work
+from daemon.evaluation.messages import Answer, Result, Work
 from daemon.model.base import decode, encode
 from daemon.model.errors import EncampError
 from daemon.model.plan import EvalInput
@@ -32,7 +32,7 @@ from daemon.state.deltas import FleetDelta
 
 log = logging.getLogger("encamp.pool")
 
-#: evaluations that one worker holds at once: one at work, one waiting, so that it never idles.
+#: messages that one worker holds at once: one at work, one waiting, so that it never idles.
 IN_FLIGHT = 2
 #: seconds to wait before a worker that died is replaced, after the second death within a minute.
 RESTART_DELAY_S = 1.0
@@ -47,6 +47,8 @@ class WorkerHandle:
         self.ready = False
         #: evaluation id -> monotonic time at which it was sent.
         self.busy: dict[str, float] = {}
+        #: messages that it has not answered.
+        self.messages = 0
         #: sequence and epoch of the fleet up to which it was told; 0: nothing.
         self.sequence = 0
         self.epoch = 0
@@ -101,17 +103,19 @@ class Pool:
     # ---- feeding ----
 
     def free_worker(self) -> WorkerHandle | None:
-        """The ready worker with the fewest evaluations, if it may take one more."""
-        ready = [worker for worker in self.workers.values() if worker.ready and len(worker.busy) < IN_FLIGHT]
+        """The ready worker with the fewest evaluations, if it may take one more message."""
+        ready = [worker for worker in self.workers.values() if worker.ready and worker.messages < IN_FLIGHT]
         return min(ready, key=lambda worker: len(worker.busy), default=None)
 
-    def send(self, worker: WorkerHandle, item: EvalInput, *, dry_run: bool = False) -> None:
-        """Give an evaluation to a worker, with what it does not know of the fleet yet."""
+    def send(self, worker: WorkerHandle, items: Sequence[EvalInput], *, dry_run: bool = False) -> None:
+        """Give evaluations to a worker in one message, with what it does not know of the fleet yet."""
         delta = self._delta_since(worker.sequence, worker.epoch, tuple(worker.settled))
         worker.sequence, worker.epoch = delta.sequence, delta.epoch
         worker.settled.clear()
-        worker.busy[item.evaluation.id] = time.monotonic()
-        self._post(worker, Work(delta=delta, inputs=(item,), dry_run=dry_run))
+        now = time.monotonic()
+        worker.busy.update((item.evaluation.id, now) for item in items)
+        worker.messages += 1
+        self._post(worker, Work(delta=delta, inputs=tuple(items), dry_run=dry_run))
 
     def _post(self, worker: WorkerHandle, work: Work) -> None:
         if self._pump is not None:
@@ -122,22 +126,24 @@ class Pool:
         if worker is None or len(parts) != 2:
             return
         try:
-            result = decode(parts[1], Result)
+            answer = decode(parts[1], Answer)
         except EncampError as error:
             log.error("worker %s sent what cannot be read (%s); it is replaced", worker.name, error)
             worker.process.kill()
             return
-        if not result.eval_id:
+        if not worker.ready:
             worker.ready = True
             self._on_free()
             return
-        worker.busy.pop(result.eval_id, None)
-        worker.memory_bytes = max(worker.memory_bytes, result.memory_bytes)
-        if result.resync:
-            worker.sequence = 0
-        else:
-            worker.settled.append(result.eval_id)
-        self._on_result(result)
+        worker.messages -= 1
+        worker.memory_bytes = max(worker.memory_bytes, answer.memory_bytes)
+        for result in answer.results:
+            worker.busy.pop(result.eval_id, None)
+            if result.resync:
+                worker.sequence = 0
+            else:
+                worker.settled.append(result.eval_id)
+            self._on_result(result)
 
     # ---- processes ----
 

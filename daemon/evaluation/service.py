@@ -27,7 +27,7 @@ from daemon.evaluation.broker import Broker
 from daemon.evaluation.commits import Commits, Propose, nodes_of
 from daemon.evaluation.flight import Flight, canceled, given_up
 from daemon.evaluation.messages import Result
-from daemon.evaluation.pool import Pool, WorkerHandle
+from daemon.evaluation.pool import Pool
 from daemon.evaluation.run_limits import limited
 from daemon.evaluation.run_queue import RunQueue
 from daemon.model.enums import EvalStatus, JobStatus
@@ -44,7 +44,10 @@ from daemon.state.view import eval_input
 log = logging.getLogger("encamp.evaluation")
 
 #: plans on their way to the log at once; enough to fill a group commit, few enough to stay fresh.
-PLANS_IN_FLIGHT_MAX = 16
+PLANS_IN_FLIGHT_MAX = 64
+#: small evaluations that travel to a worker together, and the allocations at which no more is added.
+BATCH_MAX = 16
+BATCH_ALLOCS = 64
 #: seconds between two looks at timers when nothing is due earlier.
 TICK_S = 0.25
 EVAL_TYPES = ("service", "batch", "system")
@@ -249,37 +252,52 @@ class EvaluationService:
             await self._wakeup.wait_past(seen, max(0.0, next_tick - loop.time()))
 
     def _dispatch(self) -> bool:
-        """Give one piece of work to a free worker. False when there is none of either."""
+        """Give one message of work to a free worker. False when there is none of either."""
         worker = self.pool.free_worker()
         if worker is None:
             return False
         if self._dry_waiting:
-            self.pool.send(worker, self._dry_waiting.pop(0), dry_run=True)
+            self.pool.send(worker, [self._dry_waiting.pop(0)], dry_run=True)
             return True
-        if self._again:
-            self._send(worker, self._again.pop(0))
-            return True
-        taken = self.broker.dequeue(EVAL_TYPES, self._now_ns())
-        if taken is None:
+        flights = self._next_flights()
+        if not flights:
             return False
-        evaluation, token = taken
-        self._send(worker, Flight(evaluation, token))
+        for flight in flights:
+            self._flights[flight.evaluation.id] = flight
+        self.pool.send(worker, [self._input(flight) for flight in flights])
         return True
 
-    def _send(self, worker: WorkerHandle, flight: Flight) -> None:
-        id_ = flight.evaluation.id
-        self._flights[id_] = flight
-        self.pool.send(
-            worker,
-            limited(
-                eval_input(
-                    self._state,
-                    flight.evaluation,
-                    now_ns=self._now_ns(),
-                    seed=self._seed(),
-                    attempt=flight.attempt,
-                )
-            ),
+    def _next_flights(self) -> list[Flight]:
+        """One evaluation; or several small ones, when more wait than there are workers.
+
+        One that was delivered before goes alone: it may be what killed its worker, and takes no other with it.
+        """
+        if self._again:
+            return [self._again.pop(0)]
+        flights: list[Flight] = []
+        most = min(BATCH_MAX, max(1, self.broker.ready_about // self.pool.size))
+        room = BATCH_ALLOCS
+        while room > 0 and len(flights) < most:
+            taken = self.broker.dequeue(EVAL_TYPES, self._now_ns(), fresh_only=bool(flights))
+            if taken is None:
+                break
+            flight = Flight(*taken)
+            flights.append(flight)
+            if self.broker.deliveries(flight.evaluation.id) > 1:
+                break
+            job = self._state.job(flight.evaluation.namespace, flight.evaluation.job_id)
+            room -= sum(group.count for group in job.task_groups) if job is not None else 1
+        return flights
+
+    def _input(self, flight: Flight) -> EvalInput:
+        return limited(
+            eval_input(
+                self._state,
+                flight.evaluation,
+                now_ns=self._now_ns(),
+                seed=self._seed(),
+                attempt=flight.attempt,
+            )
         )
 
     async def dry_run(self, item: EvalInput) -> Attempt:

@@ -23,7 +23,7 @@ import zlib
 
 import zmq
 
-from daemon.evaluation.messages import Result, Work
+from daemon.evaluation.messages import Answer, Result, Work
 from daemon.model.base import decode, encode
 from daemon.model.plan import EvalInput
 from daemon.scheduler.schedule import schedule
@@ -40,8 +40,12 @@ class Worker:
         # workers take equal nodes in different orders, so that they seldom want the same one at once.
         self.fleet = Fleet(order=zlib.crc32(name.encode()))
 
-    def handle(self, work: Work) -> list[Result]:
+    def handle(self, work: Work) -> Answer:
         """Answer each evaluation. A gap in the deltas is answered with a call for all of the fleet."""
+        memory = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        return Answer(results=tuple(self._results(work)), memory_bytes=memory)
+
+    def _results(self, work: Work) -> list[Result]:
         if work.delta is not None:
             try:
                 self.fleet.apply(work.delta)
@@ -61,7 +65,6 @@ class Worker:
             eval_id=item.evaluation.id,
             attempt=attempt,
             cpu_ns=time.process_time_ns() - started,
-            memory_bytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024,
         )
 
 
@@ -75,11 +78,9 @@ def run(address: str, name: str) -> None:
     worker = Worker(name)
     # what is loaded now stays: a collection of garbage need not look at it again
     gc.freeze()
-    socket.send(encode(Result()))
+    socket.send(encode(Answer()))
     while True:
-        work = decode(socket.recv(), Work)
-        for result in worker.handle(work):
-            socket.send(encode(result))
+        socket.send(encode(worker.handle(decode(socket.recv(), Work))))
 
 
 def main() -> None:

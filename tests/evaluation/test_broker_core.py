@@ -45,6 +45,19 @@ def test_eb1_priority_then_age() -> None:
     assert broker.dequeue(ALL, 0) is None
 
 
+def test_who_wants_only_fresh_ones_gets_none_that_was_handed_out_before() -> None:
+    broker = Broker()
+    broker.enqueue(ev("again", priority=90), 0)
+    id_, token = take(broker)
+    broker.nack(id_, token, 0)
+    broker.enqueue(ev("new"), 0)
+    broker.tick(SECOND)
+    assert broker.deliveries("again") == 1 and broker.deliveries("nobody") == 0
+    assert broker.dequeue(ALL, SECOND, fresh_only=True) is None
+    assert take(broker, SECOND)[0] == "again"
+    assert broker.dequeue(ALL, SECOND, fresh_only=True) is not None
+
+
 def test_types_are_queues_of_their_own() -> None:
     broker = Broker()
     broker.enqueue(ev("s"), 0)

@@ -6,13 +6,16 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import msgspec
 import pytest
 
+from daemon.evaluation.pool import WorkerHandle
 from daemon.model.enums import ClientStatus, DesiredStatus, EvalStatus, JobType, NodeStatus
 from daemon.model.errors import Conflict, InvalidInput, NotFound, PermissionDenied
+from daemon.model.plan import EvalInput
 from daemon.model.policies import ReschedulePolicy, UpdateStrategy
 from daemon.model.resources import Network, Port, Resources
 from daemon.rpc import messages as m
@@ -246,6 +249,32 @@ async def test_a_killed_worker_is_replaced_and_its_evaluation_done(kit: Kit) -> 
     os.kill(worker.process.pid, signal.SIGKILL)
     evaluation = await kit.settled(registered.eval_id)
     assert evaluation.placed and pool.replaced == 1
+
+
+@pytest.mark.slow
+async def test_small_evaluations_travel_together_and_after_a_death_apart(kit: Kit) -> None:
+    await kit.node()
+    await kit.run_and_settle(make_job("first"))
+    service = kit.server.evaluation
+    [worker] = service.pool.workers.values()
+    os.kill(worker.process.pid, signal.SIGSTOP)
+    runs = await asyncio.gather(*(kit.run(make_job(f"small-{n}")) for n in range(24)))
+    await kit.until("the worker to hold many", lambda: len(worker.busy) > worker.messages == 2)
+    held = set(worker.busy)
+    os.kill(worker.process.pid, signal.SIGKILL)
+    mixed: list[set[str]] = []
+    send = service.pool.send
+
+    def watched(worker: WorkerHandle, items: Sequence[EvalInput], *, dry_run: bool = False) -> None:
+        names = {item.evaluation.id for item in items}
+        if names & held and len(names) > 1:
+            mixed.append(names)
+        send(worker, items, dry_run=dry_run)
+
+    service.pool.send = watched  # type: ignore[method-assign]
+    for run in runs:
+        assert (await kit.settled(run.eval_id)).placed
+    assert not mixed, "an evaluation that may have killed its worker travelled with others"
 
 
 @pytest.mark.slow
