@@ -26,7 +26,6 @@ class Result(Wire, frozen=True, kw_only=True):
     attempt: Attempt | None = None
     error: str = ""
     resync: bool = False
-    cpu_ns: int = 0
 
 
 class Answer(Wire, frozen=True, kw_only=True):

@@ -17,7 +17,6 @@ import os
 import resource
 import signal
 import sys
-import time
 import traceback
 import zlib
 
@@ -54,18 +53,13 @@ class Worker:
         return [self._evaluate(item, work.dry_run) for item in work.inputs]
 
     def _evaluate(self, item: EvalInput, dry_run: bool) -> Result:
-        started = time.process_time_ns()
         try:
             attempt = schedule(item, self.fleet)
             if not dry_run:
                 self.fleet.reserve(attempt.plan)
         except Exception:
             return Result(eval_id=item.evaluation.id, error=traceback.format_exc(limit=8))
-        return Result(
-            eval_id=item.evaluation.id,
-            attempt=attempt,
-            cpu_ns=time.process_time_ns() - started,
-        )
+        return Result(eval_id=item.evaluation.id, attempt=attempt)
 
 
 def run(address: str, name: str) -> None:
