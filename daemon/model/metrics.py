@@ -39,6 +39,8 @@ class AllocMetric(Wire, frozen=True, kw_only=True):
     class_filtered: dict[str, int] = {}
     #: reason -> nodes that it alone or first removed, e.g. "missing drivers", "${attr.cpu.arch} = arm64".
     constraint_filtered: dict[str, int] = {}
+    #: of the filtered ones, those that the answer of their computed class settled, without a look of their own.
+    nodes_class_ineligible: int = 0
     nodes_exhausted: int = 0
     class_exhausted: dict[str, int] = {}
     #: dimension -> nodes short of it: cpu, memory, disk, cores, ports, "port 8080", allocations.

@@ -139,12 +139,15 @@ def build_metric(
     remaining = located.remaining
     classes: dict[str, int] = {}
     filtered: dict[str, int] = {}
+    by_class = 0
     for check in (*view.feasibility, *distinct_checks(view.ranker, view.ranker.working)):
         removed = remaining & ~check.mask
         count = int(np.count_nonzero(removed))
         if count:
             filtered[check.reason] = filtered.get(check.reason, 0) + count
             _merge(classes, _tally(fleet.node_class, removed))
+            if check.by_class and not with_scores:
+                by_class += count - len(np.unique(fleet.computed_class.codes[removed]))
             remaining = remaining & check.mask
     exhausted: dict[str, int] = {}
     exhausted_classes: dict[str, int] = {}
@@ -167,6 +170,7 @@ def build_metric(
         nodes_not_ready=located.not_ready,
         nodes_evaluated=located.evaluated,
         nodes_filtered=sum(filtered.values()),
+        nodes_class_ineligible=by_class,
         nodes_in_pool=located.in_pool,
         nodes_available=located.available,
         class_filtered=classes,

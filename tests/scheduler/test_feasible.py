@@ -11,13 +11,15 @@ from daemon.model.node import DriverInfo, HostVolume
 from daemon.model.plan import Attempt
 from daemon.model.policies import Constraint, Lifecycle
 from daemon.model.resources import Network, Port, Resources
+from daemon.scheduler import targets
 from daemon.scheduler.operators import holds
 from daemon.scheduler.targets import constraint_mask
 from daemon.scheduler.usage import group_usage
 from tests.scheduler.fleetkit import MiniWorld, make_fleet, make_group, make_job, make_node, make_task
 
-OPERATORS: list[tuple[str, str | None, str | None, bool]] = [
-    # absent on the left (FE1)
+Rows = list[tuple[str, str | None, str | None, bool]]
+
+ABSENT: Rows = [
     ("=", None, "x", False),
     ("<", None, "1", False),
     ("version", None, ">= 1", False),
@@ -30,13 +32,8 @@ OPERATORS: list[tuple[str, str | None, str | None, bool]] = [
     ("is_set", None, None, False),
     ("is_not_set", None, None, True),
     ("is_set", "", None, True),
-    # equality and its other names
-    ("=", "x", "x", True),
-    ("==", "x", "y", False),
-    ("is", "x", "x", True),
-    ("not", "x", "y", True),
-    ("!=", "x", "x", False),
-    # order (FE2): integers, then floats, then text
+]
+ORDER: Rows = [
     (">", "10", "9", True),
     ("<", "1.5", "10.5", True),
     ("<", "bar", "foo", True),
@@ -45,7 +42,8 @@ OPERATORS: list[tuple[str, str | None, str | None, bool]] = [
     (">", "10", "9.5", True),
     (">", "99999999999999999999", "1", True),
     ("<", "1_000", "2", True),
-    # versions (FE3)
+]
+VERSIONS: Rows = [
     ("version", "1.3.0-beta1", ">= 0.6.1", False),
     ("semver", "1.3.0-beta1", ">= 0.6.1", True),
     ("version", "1.2.3", ">= 1.0, < 2", True),
@@ -65,23 +63,54 @@ OPERATORS: list[tuple[str, str | None, str | None, bool]] = [
     ("semver", "1.0.0+build7", "= 1.0.0", True),
     ("semver", "1.2.3", "~> 1.2", False),
     ("semver", "1.2.3", "!= 1.2.4", True),
+]
+SETS: Rows = [
+    ("set_contains", "foo,bar,baz", "foo, bar", True),
+    ("set_contains_all", "foo,bar,baz", "foo,bam", False),
+    ("set_contains_any", "foo,bar,baz", "bam,baz", True),
+    ("set_contains_any", "foo", "bam", False),
+]
+OTHERS: Rows = [
+    # equality and its other names
+    ("=", "x", "x", True),
+    ("==", "x", "y", False),
+    ("is", "x", "x", True),
+    ("not", "x", "y", True),
+    ("!=", "x", "x", False),
     # regexp
     ("regexp", "linux-5.10", "^linux-[0-9]", True),
     ("regexp", "windows", "linux", False),
     ("regexp", "x", "(", False),
     ("regexp", "a" * 5000 + "!", "^(a+)+$", False),
-    # sets (FE5)
-    ("set_contains", "foo,bar,baz", "foo, bar", True),
-    ("set_contains_all", "foo,bar,baz", "foo,bam", False),
-    ("set_contains_any", "foo,bar,baz", "bam,baz", True),
-    ("set_contains_any", "foo", "bam", False),
     # nobody knows it
     ("near", "x", "x", False),
 ]
 
 
-@pytest.mark.parametrize(("operand", "left", "right", "expected"), OPERATORS)
-def test_operators(operand: str, left: str | None, right: str | None, expected: bool) -> None:
+@pytest.mark.parametrize(("operand", "left", "right", "expected"), ABSENT)
+def test_fe1_what_is_absent(operand: str, left: str | None, right: str | None, expected: bool) -> None:
+    assert holds(operand, left, right) is expected
+
+
+@pytest.mark.parametrize(("operand", "left", "right", "expected"), ORDER)
+def test_fe2_numbers_before_text(operand: str, left: str | None, right: str | None, expected: bool) -> None:
+    assert holds(operand, left, right) is expected
+
+
+@pytest.mark.parametrize(("operand", "left", "right", "expected"), VERSIONS)
+def test_fe3_loose_and_strict_versions(
+    operand: str, left: str | None, right: str | None, expected: bool
+) -> None:
+    assert holds(operand, left, right) is expected
+
+
+@pytest.mark.parametrize(("operand", "left", "right", "expected"), SETS)
+def test_fe5_sets(operand: str, left: str | None, right: str | None, expected: bool) -> None:
+    assert holds(operand, left, right) is expected
+
+
+@pytest.mark.parametrize(("operand", "left", "right", "expected"), OTHERS)
+def test_other_operators(operand: str, left: str | None, right: str | None, expected: bool) -> None:
     assert holds(operand, left, right) is expected
 
 
@@ -258,3 +287,23 @@ def test_fe17_phases_do_not_add_up() -> None:
     assert group_usage(make_group(tasks=(task("p", 100, "prestart", True), task("m", 500)))).cpu == 600
     assert group_usage(make_group(tasks=(task("p", 100, "poststart"), task("m", 500)))).cpu == 600
     assert group_usage(make_group(tasks=(task("p", 900, "poststop"), task("m", 500)))).cpu == 900
+
+
+def test_fe15_one_check_a_class_and_the_others_of_it_are_reported_as_such(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    looked: list[str | None] = []
+
+    def watched(operand: str, left: str | None, right: str | None) -> bool:
+        looked.append(left)
+        return holds(operand, left, right)
+
+    monkeypatch.setattr(targets, "holds", watched)
+    nodes = [make_node(str(i), attributes={"kernel.name": "linux"}) for i in range(3)]
+    w = MiniWorld(nodes)
+    rule = Constraint(l_target="${attr.kernel.name}", operand="set_contains", r_target="windows")
+    attempt = w.run(make_job(make_group(), constraints=(rule,)))
+    metric = attempt.evaluation.failed_tg_allocs["web"]
+    assert looked.count("linux") == 1
+    assert metric.nodes_filtered == 3 and metric.constraint_filtered == {str(rule): 3}
+    assert metric.nodes_class_ineligible == 2
