@@ -54,6 +54,9 @@ TABLE: tuple[Entry, ...] = (
     Entry("eval", "", "Look at evaluations: requests to bring a job to its desired state."),
     Entry("eval list", "eval_status:list_", "List evaluations."),
     Entry("eval status", "eval_status:status", "Show an evaluation and what it could not place."),
+    Entry(
+        "simulate", "simulate:simulate", "Show what would be placed where, on a made-up or the live cluster."
+    ),
     Entry("monitor", "monitor:monitor", "Follow the log of an agent."),
     Entry("system", "", "Care for the whole system."),
     Entry("system gc", "system_gc:gc", "Forget finished jobs, evaluations and allocations now."),

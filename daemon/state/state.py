@@ -32,6 +32,7 @@ from daemon.state import (
     apply_nodes,
 )
 from daemon.state import commands as c
+from daemon.state.alloc_rows import NO_SLOT, pack
 from daemon.state.apply_plan import apply_plan
 from daemon.state.changes import TABLES, Changes
 from daemon.state.draft import Draft
@@ -128,6 +129,31 @@ class State:
         """
         state = cls()
         read_pieces(state._tables, pieces)
+        return state
+
+    @classmethod
+    def assembled(
+        cls,
+        index: int,
+        time_ns: int,
+        nodes: Iterable[Node],
+        jobs: Iterable[tuple[Job, ...]],
+        allocs: Iterable[Allocation],
+    ) -> State:
+        """A state made of rows as a cluster shows them: for a simulation, never for a server.
+
+        Shape: `jobs` has per job all versions, newest first.
+        """
+        state = cls()
+        tables = state._tables
+        tables.index, tables.time_ns = index, time_ns
+        for node in nodes:
+            tables.put_node(node)
+        for versions in jobs:
+            tables.put_job(versions[0])
+            if len(versions) > 1:
+                tables.old_versions.put(versions[0].key, versions[1:])
+        tables.load_allocs([], [pack(NO_SLOT, None, alloc) for alloc in allocs])
         return state
 
     # nodes ---------------------------------------------------------------------------------------------

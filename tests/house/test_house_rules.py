@@ -16,7 +16,7 @@ SOURCES = sorted(path for name in PACKAGES for path in (ROOT / name).rglob("*.py
 TESTS = sorted((ROOT / "tests").rglob("*.py"))
 
 #: cores: nothing in them may wait, read a clock or draw randomness.
-PURE = ("daemon/model", "daemon/state", "daemon/scheduler")
+PURE = ("daemon/model", "daemon/state", "daemon/scheduler", "daemon/simulate")
 IMPURE_CALLS = re.compile(
     r"\b(time\.(time|monotonic|perf_counter|sleep|time_ns|monotonic_ns)|random\.|uuid\.uuid|os\.urandom|datetime\.now)"
 )

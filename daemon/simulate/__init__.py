@@ -1,0 +1,1 @@
+"""What would happen: the real scheduler over a made-up or copied cluster. Pure."""
