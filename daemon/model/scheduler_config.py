@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from daemon.model.base import Wire
 
+BINPACK = "binpack"
+SPREAD = "spread"
+
 
 class PreemptionConfig(Wire, frozen=True, kw_only=True):
     """Which kinds of jobs may take the room of less important ones."""
@@ -20,5 +23,5 @@ class PreemptionConfig(Wire, frozen=True, kw_only=True):
 class SchedulerConfig(Wire, frozen=True, kw_only=True):
     """Settings of all schedulers. `scheduler_algorithm`: binpack or spread."""
 
-    scheduler_algorithm: str = "binpack"
+    scheduler_algorithm: str = BINPACK
     preemption_config: PreemptionConfig = PreemptionConfig()

@@ -80,6 +80,26 @@ class DistinctProperty:
 Distinct = DistinctHosts | DistinctProperty
 
 
+class Closing:
+    """Counts of property values while a bulk is taken."""
+
+    def __init__(self, rules: list[DistinctProperty], working: Working) -> None:
+        self.rules = rules
+        self._counts = [rule.counts(working).tolist() for rule in rules]
+
+    def open(self, row: int) -> bool:
+        """True when the row's values may take one more."""
+        return all(
+            counts[int(rule.codes[row])] < rule.allowed
+            for rule, counts in zip(self.rules, self._counts, strict=True)
+        )
+
+    def add(self, row: int) -> None:
+        """One more is placed there."""
+        for rule, counts in zip(self.rules, self._counts, strict=True):
+            counts[int(rule.codes[row])] += 1
+
+
 def distinct_rules(job: Job, group: TaskGroup, working: Working) -> list[Distinct]:
     """The rules that bind the group."""
     of_tasks = tuple(constraint for task in group.tasks for constraint in task.constraints)

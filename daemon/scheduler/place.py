@@ -27,6 +27,7 @@ from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.report import GroupView, build_metric
 from daemon.scheduler.score import CLOSED
 from daemon.scheduler.usage import group_resources
+from daemon.scheduler.wishes import Wishes, wishes_of
 from daemon.scheduler.working import Working
 from daemon.state.columns import Mask
 from daemon.state.deltas import amounts
@@ -64,6 +65,7 @@ class Placer:
         self.working = working or Working(fleet, input_.allocs)
         self.location = location_checks(job, fleet)
         self._checks: dict[str, list[Check]] = {}
+        self._wishes: dict[str, Wishes] = {}
 
     def of_version(self, job: Job) -> Placer:
         """A placer for another version of the job, in the same plan."""
@@ -75,6 +77,12 @@ class Placer:
         if checks is None:
             checks = self._checks[group.name] = feasibility_checks(self.job, group, self.fleet)
         return checks
+
+    def _wishes_of(self, group: TaskGroup) -> Wishes:
+        wishes = self._wishes.get(group.name)
+        if wishes is None:
+            wishes = self._wishes[group.name] = wishes_of(self.job, group, self.fleet, self.input.config)
+        return wishes
 
     def serves(self, alloc: Allocation, group: TaskGroup) -> bool:
         """True when the allocation's node can go on holding it under the newest spec."""
@@ -101,6 +109,7 @@ class Placer:
             desired=group.count,
             ports=port_ask(group),
             distinct=distinct_rules(self.job, group, self.working),
+            wishes=self._wishes_of(group),
             one_a_row=one_a_row,
         )
         return GroupView(self.job, group.name, self.fleet, self.location, checks, ranker, only)

@@ -3,7 +3,8 @@
 Theory: keys of all rows are at hand (standing.py) and corrected where this job differs. A placement or a stop
 changes the key of its own row only (and closes rows of a used-up property value), so that n placements cost a few
 passes over the nodes plus a heap step each. In bulk only the best n rows can be touched, so only they enter the
-heap; a row that was touched comes back with its new key.
+heap; a row that was touched comes back with its new key. Where the group spreads, keys hold what belongs to the
+row alone; boosts come from the counts as they stand.
 
 Source: spec/scheduler.md 5; architecture.md "Fleet".
 """
@@ -15,10 +16,29 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from daemon.scheduler.distinct import Distinct, DistinctHosts, DistinctProperty
+from daemon.scheduler.distinct import Closing, Distinct, DistinctHosts, DistinctProperty
 from daemon.scheduler.ports import PortAsk
-from daemon.scheduler.score import CLOSED, ROW_MASK, binpack, final, final_rows, key_one, key_rows
+from daemon.scheduler.score import (
+    CLOSED,
+    ROW_MASK,
+    Floats,
+    anti_affinity,
+    binpack,
+    final_rows,
+    key_one,
+    key_rows,
+    loose,
+    mean_cost,
+    own_steps,
+    part_key,
+    part_rows,
+    steps,
+    sum_rows,
+)
+from daemon.scheduler.spread import Spreads
+from daemon.scheduler.spread_take import SpreadTake
 from daemon.scheduler.standing import columns_of, shortage, standing, ties_of
+from daemon.scheduler.wishes import BOOST, NO_WISHES, Wishes
 from daemon.scheduler.working import Working
 from daemon.state.columns import Ints, Mask
 
@@ -40,6 +60,7 @@ class Ranker:
         desired: int,
         ports: PortAsk,
         distinct: list[Distinct],
+        wishes: Wishes = NO_WISHES,
         one_a_row: bool = False,
     ) -> None:
         self.working = working
@@ -50,6 +71,14 @@ class Ranker:
         self.ports = ports
         self.distinct = distinct
         self.ties = ties_of(working.fleet)
+        self.wishes = wishes
+        self.worth = wishes.worth
+        self.rate = loose if wishes.loose else binpack
+        #: parts of the score that every row has.
+        self.terms = 1 + len(wishes.parts)
+        self.spreads = wishes.spreads
+        #: nothing but packing and anti-affinity: the fleet's keys hold where the group is not.
+        self.plain = self.worth is None and self.spreads is None
         self.present = working.counts(working.present, group)
         hosts = any(not isinstance(rule, DistinctProperty) for rule in distinct)
         self._one_a_row = one_a_row or hosts or bool(ports.exclusive)
@@ -70,14 +99,20 @@ class Ranker:
     def refresh(self) -> None:
         """Compute everything anew."""
         working, mask = self.working, self.mask
-        kept = standing(working.fleet, self.ask)
-        self.left, self.keys = np.where(mask, kept.left, 0), np.where(mask, kept.keys, CLOSED)
+        kept = standing(working.fleet, self.ask, spread=self.wishes.loose)
+        self.left = np.where(mask, kept.left, 0)
         if self._one_a_row:
             np.minimum(self.left, 1, out=self.left)
         if self.ports.dynamic:
             np.minimum(self.left, working.free_dynamic // self._numbers, out=self.left)
-            self.keys[self.left <= 0] = CLOSED
-        self._correct(self.own_rows())
+        own = self.own_rows()
+        if self.plain:
+            self.keys = np.where(self.left > 0, kept.keys, CLOSED)
+        else:
+            self.keys = np.full(len(mask), CLOSED, dtype=np.int64)
+            rows = np.flatnonzero(self.left > 0)
+            self.keys[rows] = self._keys(kept.pack[rows], rows)
+        self._correct(own)
         for port in self.ports.exclusive:
             self._close(working.rows_with_port(port.value))
         for rule in self.distinct:
@@ -97,15 +132,23 @@ class Ranker:
         if not len(rows):
             return
         working = self.working
-        left, pack, _ = columns_of(working.fleet, self.ask, rows, working.used)
+        left, pack, _ = columns_of(working.fleet, self.ask, rows, working.used, spread=self.wishes.loose)
         if self._one_a_row:
             np.minimum(left, 1, out=left)
         if self.ports.dynamic:
             np.minimum(left, working.free_dynamic[rows] // self._numbers[rows], out=left)
         np.maximum(left, 0, out=left)
-        keys = key_rows(final_rows(pack, self.present[rows], self.desired), self.ties[rows])
+        keys = self._keys(pack, rows)
         keys[left == 0] = CLOSED
         self.left[rows], self.keys[rows] = left, keys
+
+    def _keys(self, pack: Floats, rows: Ints) -> Ints:
+        """Keys of rows whose packing part is given."""
+        present, ties = self.present[rows], self.ties[rows]
+        worth = None if self.worth is None else self.worth[rows]
+        if self.spreads is not None:
+            return part_rows(sum_rows(pack, present, self.desired, worth), ties)
+        return key_rows(final_rows(pack, present, self.desired, worth, self.terms), ties)
 
     def _close(self, rows: Ints | list[int]) -> None:
         self.left[rows] = 0
@@ -118,7 +161,7 @@ class Ranker:
             self.refresh()
             return
         self.left[row] = self._room(row)
-        self.keys[row] = self._key(row, penalised=False) if self.left[row] > 0 else CLOSED
+        self.keys[row] = self._key(row) if self.left[row] > 0 else CLOSED
 
     def _room(self, row: int) -> int:
         if not self.mask[row]:
@@ -136,48 +179,96 @@ class Ranker:
             room = 0
         return max(0, min(room, 1) if self._one_a_row else room)
 
-    def score(self, row: int, penalised: bool = False) -> float:
-        """Final score of placing one more there."""
-        return final(self.pack(row), int(self.present[row]), self.desired, penalised)
-
-    def pack(self, row: int) -> float:
-        """Its bin packing part."""
-        return self.packs([row])[0]
-
-    def packs(self, rows: list[int]) -> list[float]:
-        """The same for several rows."""
-        whole = self.working.fleet.capacity[:2, rows].tolist()
-        after = (self.working.used[:2, rows] + [[self.ask[0]], [self.ask[1]]]).tolist()
-        return [
-            binpack(
-                1.0 - cpu / all_cpu if all_cpu > 0 else 0.0,
-                1.0 - memory / all_memory if all_memory > 0 else 0.0,
-            )
-            for cpu, memory, all_cpu, all_memory in zip(*after, *whole, strict=True)
-        ]
-
     def short(self, rows: Ints) -> Ints:
         """Per row the first dimension that is short, as an index of RESOURCES; -1: none."""
         return shortage(self.working.fleet, self.ask, rows, self.working.used)
 
-    def _key(self, row: int, *, penalised: bool) -> int:
-        return key_one(self.score(row, penalised), int(self.ties[row]))
+    def packed(self, row: int, cpu: int, memory: int) -> float:
+        """The packing part when so much is used there."""
+        capacity = self.working.fleet.capacity
+        cpu_whole, memory_whole = int(capacity[0, row]), int(capacity[1, row])
+        return self.rate(
+            1.0 - cpu / cpu_whole if cpu_whole > 0 else 0.0,
+            1.0 - memory / memory_whole if memory_whole > 0 else 0.0,
+        )
+
+    def worth_of(self, row: int) -> float:
+        """Sum of the parts that are the same whatever is placed."""
+        return 0.0 if self.worth is None else float(self.worth[row])
+
+    def own_sum(self, row: int) -> tuple[float, int]:
+        """Sum and number of the parts that belong to the row alone, for one more there."""
+        used, present = self.working.used, int(self.present[row])
+        pack = self.packed(row, int(used[0, row]) + self.ask[0], int(used[1, row]) + self.ask[1])
+        total = pack + self.worth_of(row) + anti_affinity(present, self.desired)
+        return total, self.terms + (present > 0)
+
+    def parts(self, rows: list[int]) -> list[dict[str, float]]:
+        """Per row the parts of the score of one more, by the names that users know; the score is their mean."""
+        whole = self.working.fleet.capacity[:2, rows].tolist()
+        after = (self.working.used[:2, rows] + [[self.ask[0]], [self.ask[1]]]).tolist()
+        counts = self.spreads.counts(self.working) if self.spreads is not None and rows else []
+        found = []
+        for row, cpu, memory, all_cpu, all_memory in zip(rows, *after, *whole, strict=True):
+            pack = self.rate(
+                1.0 - cpu / all_cpu if all_cpu > 0 else 0.0,
+                1.0 - memory / all_memory if all_memory > 0 else 0.0,
+            )
+            present, parts = int(self.present[row]), {"binpack": pack}
+            if present:
+                parts["job-anti-affinity"] = anti_affinity(present, self.desired)
+            parts.update((name, float(column[row])) for name, column in self.wishes.parts.items())
+            if self.spreads is not None:
+                boost = self.spreads.boost(counts, int(self.spreads.combo[row]))
+                if steps(boost):
+                    parts[BOOST] = boost
+            found.append(parts)
+        return found
+
+    def _key(self, row: int, penalty: float = 0.0) -> int:
+        total, terms = self.own_sum(row)
+        tie = int(self.ties[row])
+        if self.spreads is not None:
+            return part_key(total, tie)
+        return key_one((total - penalty) / (terms + (penalty > 0)), tie)
 
     def pick(self, penalised: Iterable[int] = (), preferred: int = -1) -> int:
         """Best row for one more, -1 when none can take it."""
         if preferred >= 0 and self.keys[preferred] != CLOSED:
             return preferred
         worse = [row for row in penalised if row >= 0 and self.keys[row] != CLOSED]
+        if self.spreads is not None:
+            rows, costs = self._costs(self.spreads, worse)
+            if not len(rows):
+                return -1
+            rows = rows[costs == costs.min()]
+            return int(rows[np.argmin(self.ties[rows])])
         kept = self.keys[worse]
         for row in worse:
-            self.keys[row] = self._key(row, penalised=True)
+            self.keys[row] = self._key(row, 1.0)
         best = int(np.argmin(self.keys))
         found = self.keys[best] != CLOSED
         self.keys[worse] = kept
         return best if found else -1
 
+    def _costs(self, spreads: Spreads, penalised: list[int]) -> tuple[Ints, Ints]:
+        """Open rows and their costs, boosts included."""
+        rows = np.flatnonzero(self.keys != CLOSED)
+        boosts = np.rint(spreads.boosts(spreads.counts(self.working)) * 1e6).astype(np.int64)
+        boost = boosts[spreads.combo[rows]]
+        own = own_steps(self.keys[rows])
+        terms = self.terms + (self.present[rows] > 0)
+        worse = np.isin(rows, penalised)
+        own[worse] -= steps(1.0)
+        terms[worse] += 1
+        return rows, mean_cost(own, boost, terms)
+
     def best_rows(self, count: int) -> list[int]:
         """The `count` best rows as they stand, best first."""
+        if self.spreads is not None:
+            rows, costs = self._costs(self.spreads, [])
+            order = np.lexsort((self.ties[rows], costs))[:count]
+            return rows[order].tolist()  # type: ignore[no-any-return]
         keys = self.keys
         if count < len(keys) // _STRIDE:
             # the count best of the stretches' best bound what can be among the best.
@@ -192,11 +283,12 @@ class Ranker:
 
     def take(self, count: int) -> list[int]:
         """Rows of up to `count` placements in the order of the choice; the caller places them in `working`."""
-        closing = _Closing(
-            [rule for rule in self.distinct if isinstance(rule, DistinctProperty)], self.working
-        )
+        rules = [rule for rule in self.distinct if isinstance(rule, DistinctProperty)]
+        closing = Closing(rules, self.working)
+        if self.spreads is not None:
+            return SpreadTake(self, self.spreads, closing).take(count)
         # a value that closes takes rows with it, so that any row may be needed.
-        rows = self.best_rows(len(self.keys) if closing.rules else count)
+        rows = self.best_rows(len(self.keys) if rules else count)
         if not rows:
             return []
         heap: list[int] = self.keys[rows].tolist()
@@ -205,11 +297,12 @@ class Ranker:
         cpu, memory = working.used[0, rows].tolist(), working.used[1, rows].tolist()
         whole_cpu, whole_memory = capacity[0, rows].tolist(), capacity[1, rows].tolist()
         present, left, ties = self.present[rows].tolist(), self.left[rows].tolist(), self.ties[rows].tolist()
-        ask_cpu, ask_memory = self.ask[:2]
+        worth = None if self.worth is None else self.worth[rows].tolist()
+        rate, terms, ask_cpu, ask_memory = self.rate, self.terms + 1, self.ask[0], self.ask[1]
         picks: list[int] = []
         while heap and len(picks) < count:
             row = heap[0] & ROW_MASK
-            if closing.rules:
+            if rules:
                 if not closing.open(row):
                     heapq.heappop(heap)
                     continue
@@ -223,28 +316,13 @@ class Ranker:
             cpu[i] += ask_cpu
             memory[i] += ask_memory
             present[i] += 1
-            pack = binpack(
+            # as in `own_sum`, to the bit.
+            total = rate(
                 1.0 - (cpu[i] + ask_cpu) / whole_cpu[i] if whole_cpu[i] > 0 else 0.0,
                 1.0 - (memory[i] + ask_memory) / whole_memory[i] if whole_memory[i] > 0 else 0.0,
             )
-            score = (pack - (present[i] + 1) / self.desired) / 2.0
-            heapq.heapreplace(heap, key_one(score, ties[i]))
+            if worth is not None:
+                total += worth[i]
+            total -= (present[i] + 1) / self.desired
+            heapq.heapreplace(heap, key_one(total / terms, ties[i]))
         return picks
-
-
-class _Closing:
-    """Counts of property values while a bulk is taken."""
-
-    def __init__(self, rules: list[DistinctProperty], working: Working) -> None:
-        self.rules = rules
-        self._counts = [rule.counts(working).tolist() for rule in rules]
-
-    def open(self, row: int) -> bool:
-        return all(
-            counts[int(rule.codes[row])] < rule.allowed
-            for rule, counts in zip(self.rules, self._counts, strict=True)
-        )
-
-    def add(self, row: int) -> None:
-        for rule, counts in zip(self.rules, self._counts, strict=True):
-            counts[int(rule.codes[row])] += 1

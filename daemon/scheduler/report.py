@@ -16,7 +16,6 @@ from daemon.model.job import Job
 from daemon.model.metrics import AllocMetric, NearestMiss, NodeScore
 from daemon.scheduler.feasible import Check, cached
 from daemon.scheduler.ranker import Ranker
-from daemon.scheduler.score import final
 from daemon.scheduler.standing import ORDER
 from daemon.scheduler.working import Working
 from daemon.state.columns import Column, Ints, Mask
@@ -188,11 +187,7 @@ def build_metric(
 def _scores(ranker: Ranker) -> tuple[NodeScore, ...]:
     scores = []
     rows = ranker.best_rows(_BEST)
-    for row, pack in zip(rows, ranker.packs(rows), strict=True):
-        present = int(ranker.present[row])
-        parts = {"binpack": pack}
-        if present:
-            parts["job-anti-affinity"] = -(present + 1) / ranker.desired
-        norm = final(pack, present, ranker.desired, penalised=False)
+    for row, parts in zip(rows, ranker.parts(rows), strict=True):
+        norm = sum(parts.values()) / len(parts)
         scores.append(NodeScore(node_id=ranker.working.fleet.ids[row], norm_score=norm, scores=parts))
     return tuple(scores)

@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from daemon.scheduler.feasible import cached
 from daemon.scheduler.ids import order_numbers
-from daemon.scheduler.score import CLOSED, Floats, binpack_rows, inverse_capacity, key_rows, tie_numbers
+from daemon.scheduler.score import CLOSED, Floats, inverse_capacity, key_rows, pack_rows, tie_numbers
 from daemon.state.columns import Ints
 from daemon.state.fleet import Fleet
 
@@ -48,32 +48,33 @@ class _Kept:
     columns: Columns
 
 
-def standing(fleet: Fleet, ask: Ask) -> Columns:
-    """Columns of all rows for one more of `ask`, as the fleet stands. Only to be read."""
-    kept: OrderedDict[Ask, _Kept] = fleet.cache.setdefault("standing", OrderedDict())
-    found = kept.get(ask)
+def standing(fleet: Fleet, ask: Ask, *, spread: bool = False) -> Columns:
+    """Columns of all rows for one more of `ask`, as the fleet stands. Only to be read. `spread`: by that algorithm."""
+    kept: OrderedDict[tuple[Ask, bool], _Kept] = fleet.cache.setdefault("standing", OrderedDict())
+    key = (ask, spread)
+    found = kept.get(key)
     if found is None or found.shape_version != fleet.shape_version:
-        columns = _compute(fleet, ask, slice(None), fleet.total)
-        found = kept[ask] = _Kept(fleet.shape_version, fleet.usage_version, columns)
+        columns = _compute(fleet, ask, slice(None), fleet.total, spread)
+        found = kept[key] = _Kept(fleet.shape_version, fleet.usage_version, columns)
         if len(kept) > _KEPT_MAX:
             kept.popitem(last=False)
     elif found.usage_version != fleet.usage_version:
         rows = np.flatnonzero(fleet.usage_stamp > found.usage_version)
-        fresh = columns_of(fleet, ask, rows, fleet.total)
+        fresh = columns_of(fleet, ask, rows, fleet.total, spread=spread)
         found.columns.left[rows] = fresh.left
         found.columns.pack[rows] = fresh.pack
         found.columns.keys[rows] = fresh.keys
         found.usage_version = fleet.usage_version
-    kept.move_to_end(ask)
+    kept.move_to_end(key)
     return found.columns
 
 
-def columns_of(fleet: Fleet, ask: Ask, rows: Ints, used: Ints) -> Columns:
+def columns_of(fleet: Fleet, ask: Ask, rows: Ints, used: Ints, *, spread: bool = False) -> Columns:
     """The same for some rows, with the usage given (all rows of it)."""
-    return _compute(fleet, ask, rows, used.take(rows, axis=1))
+    return _compute(fleet, ask, rows, used.take(rows, axis=1), spread)
 
 
-def _compute(fleet: Fleet, ask: Ask, rows: Ints | slice, used: Ints) -> Columns:
+def _compute(fleet: Fleet, ask: Ask, rows: Ints | slice, used: Ints, spread: bool) -> Columns:
     capacity, inverse = fleet.capacity[:, rows], inverse_of(fleet)[:, rows]
     # every allocation takes one of the node's limit of allocations.
     left: Ints = capacity[3] - used[3]
@@ -81,7 +82,7 @@ def _compute(fleet: Fleet, ask: Ask, rows: Ints | slice, used: Ints) -> Columns:
         free, amount = capacity[i] - used[i], ask[i]
         np.minimum(left, free // amount if amount > 0 else np.where(free >= 0, _MANY, 0), out=left)
     np.maximum(left, 0, out=left)
-    pack = binpack_rows(used, ask, inverse)
+    pack = pack_rows(used, ask, inverse, spread=spread)
     keys = key_rows(pack, ties_of(fleet)[rows])
     keys[left == 0] = CLOSED
     return Columns(left, pack, keys)

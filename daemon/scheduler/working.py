@@ -27,9 +27,11 @@ class Working:
         self.fleet = fleet
         self.used: Ints = fleet.used()
         self.free_dynamic: Ints = fleet.free_dynamic.copy()
-        #: per group: allocations on each row that the node may still run; and of these the wanted ones.
+        #: per group: allocations on each row that the node may still run; of these the wanted ones; and of these
+        #: those whose replacement is placed elsewhere, so that they go if the plan commits whole.
         self.present: dict[str, Ints] = {}
         self.live: dict[str, Ints] = {}
+        self.leaving: dict[str, Ints] = {}
         #: rows that the plan moved.
         self.touched: set[int] = set()
         self._taken: dict[int, set[int]] = {}
@@ -50,6 +52,11 @@ class Working:
         for column in table.values():
             total += column
         return total
+
+    def planned(self, group: str) -> Ints:
+        """Allocations of a group on each row once the plan is carried out."""
+        live, leaving = self.counts(self.live, group), self.leaving.get(group)
+        return live if leaving is None else live - leaving
 
     def row(self, node_id: str) -> int:
         """Row of a node, -1 when the fleet has none."""
@@ -94,6 +101,8 @@ class Working:
         if home < 0 or previous.client_terminal:
             return -1
         if home != row:
+            if not previous.server_terminal:
+                self.counts(self.leaving, previous.task_group)[home] += 1
             return self.unstop(previous)
         before = amounts(usage_of(previous.allocated_resources))
         self.used[:, row] += [max(0, old - new) for old, new in zip(before, usage, strict=True)]

@@ -15,11 +15,12 @@ from daemon.model.enums import ClientStatus
 from daemon.model.plan import EvalInput
 from daemon.model.policies import Constraint, ReschedulePolicy
 from daemon.model.resources import Network, Port
+from daemon.model.scheduler_config import SchedulerConfig
 from daemon.scheduler.ids import Ids
 from daemon.scheduler.place import Placer
 from daemon.scheduler.ports import choose_ports
 from daemon.scheduler.schedule import schedule
-from daemon.scheduler.score import binpack, binpack_rows, final, inverse_capacity
+from daemon.scheduler.score import anti_affinity, binpack, inverse_capacity, loose, pack_rows
 from tests.scheduler.fleetkit import (
     NOW,
     SECOND,
@@ -46,20 +47,29 @@ def test_worked_example_with_reserved_resources() -> None:
 def test_columns_and_single_nodes_agree() -> None:
     used = np.array([[500, 0, 4000], [256, 0, 10]], dtype=np.int64)
     whole = np.array([[4000, 4000, 4000], [8192, 0, 8192]], dtype=np.int64)
-    rows = binpack_rows(used - 5, (5, 5), inverse_capacity(whole))
-    for i in range(3):
-        free = [1 - used[j, i] / whole[j, i] if whole[j, i] else 0.0 for j in range(2)]
-        assert rows[i] == pytest.approx(binpack(*free), abs=4e-7)
+    for rate in (binpack, loose):
+        rows = pack_rows(used - 5, (5, 5), inverse_capacity(whole), spread=rate is loose)
+        for i in range(3):
+            free = [1 - used[j, i] / whole[j, i] if whole[j, i] else 0.0 for j in range(2)]
+            assert rows[i] == pytest.approx(rate(*free), abs=4e-7)
 
 
-def test_rk1_the_smaller_of_two_empty_nodes_is_chosen() -> None:
-    w = MiniWorld([make_node("small", memory=2048), make_node("big", memory=4096)])
-    w.run(make_job(make_group(memory=1024)))
-    assert w.live()[0].node_id == "node-small"
+def test_worked_numbers_of_the_spread_algorithm() -> None:
+    for free in (0.5, 0.25, 0.1):
+        assert loose(free, free) == pytest.approx(1 - binpack(free, free), abs=1e-9)
+    assert (loose(0.0, 0.0), loose(1.0, 1.0)) == (0.0, 1.0)
+
+
+def test_rk1_bin_pack_takes_the_smaller_of_two_empty_nodes_and_spread_the_larger() -> None:
+    for algorithm, chosen in (("binpack", "node-small"), ("spread", "node-big")):
+        w = MiniWorld([make_node("small", memory=2048), make_node("big", memory=4096)])
+        w.run(make_job(make_group(memory=1024)), config=SchedulerConfig(scheduler_algorithm=algorithm))
+        assert w.live()[0].node_id == chosen
 
 
 def test_rk2_anti_affinity() -> None:
-    assert final(0.0, 2, 4, False) == pytest.approx(-0.75 / 2)
+    assert anti_affinity(2, 4) == -0.75
+    assert anti_affinity(0, 4) == 0.0
     w = MiniWorld([make_node("a"), make_node("b"), make_node("c"), make_node("d")])
     w.run(make_job(make_group(count=4)))
     assert len({alloc.node_id for alloc in w.live()}) == 4
@@ -91,71 +101,6 @@ NODES = st.lists(
     min_size=1,
     max_size=9,
 )
-
-
-@settings(max_examples=120, deadline=None)
-@given(
-    NODES,
-    st.integers(1, 14),
-    st.integers(1, 900),
-    st.integers(1, 900),
-    st.sampled_from(["", "hosts", "racks"]),
-    st.integers(0, 2),
-    st.integers(0, 5),
-)
-def test_every_choice_is_the_best_by_brute_force(
-    nodes: list[tuple[int, int, int, int]],
-    count: int,
-    cpu: int,
-    memory: int,
-    rule: str,
-    ports: int,
-    seed: int,
-) -> None:
-    """Replay the block row by row: no feasible node scores higher than the chosen one by more than a step."""
-    rules = {
-        "": (),
-        "hosts": (Constraint(operand="distinct_hosts"),),
-        "racks": (Constraint(operand="distinct_property", l_target="${meta.rack}", r_target="2"),),
-    }[rule]
-    network = (Network(dynamic_ports=tuple(Port(label=f"p{i}") for i in range(ports))),) if ports else ()
-    records = [
-        make_node(str(i), cpu=c, memory=m, disk=d, meta={"rack": f"r{r}"}, port_range=(20000, 20000 + r))
-        for i, (c, m, d, r) in enumerate(nodes)
-    ]
-    fleet = make_fleet(records)
-    job = make_job(make_group(count=count, cpu=cpu, memory=memory, networks=network), constraints=rules)
-    attempt = schedule(EvalInput(evaluation=make_eval(job), job=job, seed=seed), fleet)
-    chosen = [block.row(i).node_id for block in attempt.plan.blocks for i in range(block.count)]
-    used = {node.id: [0, 0, 0, 0] for node in records}
-    for step in range(count):
-        scores = {}
-        for node in records:
-            res, held = node.node_resources, used[node.id]
-            rack = sum(used[n.id][3] for n in records if n.meta == node.meta)
-            if (
-                held[0] + cpu > res.cpu_shares
-                or held[1] + memory > res.memory_mb
-                or held[2] + 100 > res.disk_mb
-                or (held[3] + 1) * ports > res.max_dynamic_port - res.min_dynamic_port + 1
-                or (rule == "hosts" and held[3])
-                or (rule == "racks" and rack >= 2)
-            ):
-                continue
-            pack = 10 ** (1 - (held[0] + cpu) / res.cpu_shares) + 10 ** (
-                1 - (held[1] + memory) / res.memory_mb
-            )
-            terms = [min(18.0, max(0.0, 20.0 - pack)) / 18.0]
-            if held[3]:
-                terms.append(-(held[3] + 1) / count)
-            scores[node.id] = sum(terms) / len(terms)
-        if step >= len(chosen):
-            assert not scores, "a node was free and nothing was placed"
-            assert attempt.evaluation.queued_allocations["web"] == count - len(chosen)
-            break
-        assert scores[chosen[step]] >= max(scores.values()) - 2e-6
-        for i, amount in enumerate((cpu, memory, 100, 1)):
-            used[chosen[step]][i] += amount
 
 
 @settings(max_examples=80, deadline=None)
