@@ -1,6 +1,6 @@
-"""Scheduler alone, no plan committed: placements/s for large jobs, evaluations/s for small ones, and the grid.
+"""Scheduler alone, no plan committed: placements/s for large jobs, evaluations/s for small ones.
 
-Run: `python contrib/sched_bench.py [c1m|small|grid]`. One process; includes reconciling, placing and
+Run: `python contrib/sched_bench.py [c1m|small]` (the grid is `make bench NAME=grid`). One process; includes reconciling, placing and
 building the plan, leaves out state, log, network and the plan check.
 """
 
@@ -105,27 +105,7 @@ def small() -> None:
     print(f"small: {jobs / total:,.0f} evaluations/s, {placed / total:,.0f} placements/s")
 
 
-def grid() -> None:
-    """The reference's cells without spread; best of 3."""
-    counts = (50, 300, 600, 900, 1200)
-    print("grid, ms:  nodes racks " + "".join(f"{count:>8}" for count in counts))
-    for nodes in (500, 1000, 5000, 10_000):
-        for racks in (25, 50, 75):
-            fleet_ = fleet(nodes, racks)
-            allowed = ",".join(f"r{i}" for i in range(racks // 2))
-            rules = [
-                Constraint(l_target="${meta.rack}", operand="set_contains_any", r_target=allowed),
-                Constraint(l_target="${attr.consul.version}", operand="semver", r_target=">= 1.7.0"),
-                Constraint(l_target="${attr.consul.version}", operand="semver", r_target="< 2.0.0"),
-            ]
-            cells = []
-            for count in counts:
-                job_ = job("grid", [group("g", count, 6000, 6000)], rules)
-                cells.append(min(one(job_, fleet_, seed, False)[0] for seed in range(3)))
-            print(f"           {nodes:>6} {racks:>5} " + "".join(f"{1000 * cell:8.2f}" for cell in cells))
-
-
-BENCHES: dict[str, Callable[[], None]] = {"c1m": c1m, "small": small, "grid": grid}
+BENCHES: dict[str, Callable[[], None]] = {"c1m": c1m, "small": small}
 
 if __name__ == "__main__":
     for name in sys.argv[1:] or list(BENCHES):

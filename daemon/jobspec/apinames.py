@@ -80,6 +80,8 @@ BLOCKS: dict[str, ApiBlock] = {
         },
         {
             "Constraints": _CONSTRAINT,
+            "Affinities": ("affinity", "affinity", ""),
+            "Spreads": ("spread", "spread", ""),
             "TaskGroups": ("group", "group", "Name"),
             "Update": ("update", "update", ""),
             "Reschedule": ("reschedule", "reschedule", ""),
@@ -88,8 +90,6 @@ BLOCKS: dict[str, ApiBlock] = {
             "Meta": _META,
         },
         {
-            "Affinities": "affinity",
-            "Spreads": "spread",
             "Multiregion": "multiregion",
             "Migrate": "migrate",
             "UI": "ui",
@@ -117,6 +117,8 @@ BLOCKS: dict[str, ApiBlock] = {
         {
             "Tasks": ("task", "task", "Name"),
             "Constraints": _CONSTRAINT,
+            "Affinities": ("affinity", "affinity", ""),
+            "Spreads": ("spread", "spread", ""),
             "Networks": ("network", "network", ""),
             "Volumes": ("volume", "volume", "{}"),
             "RestartPolicy": ("restart", "restart", ""),
@@ -127,8 +129,6 @@ BLOCKS: dict[str, ApiBlock] = {
         },
         {
             "Name": "",
-            "Affinities": "affinity",
-            "Spreads": "spread",
             "Services": "service",
             "Migrate": "migrate",
             "MigrateStrategy": "migrate",
@@ -156,6 +156,7 @@ BLOCKS: dict[str, ApiBlock] = {
             "Meta": _META,
             "Resources": ("resources", "resources", ""),
             "Constraints": _CONSTRAINT,
+            "Affinities": ("affinity", "affinity", ""),
             "VolumeMounts": ("volume_mount", "volume_mount", ""),
             "RestartPolicy": ("restart", "restart", ""),
             "LogConfig": ("logs", "logs", ""),
@@ -164,7 +165,6 @@ BLOCKS: dict[str, ApiBlock] = {
         },
         {
             "Name": "",
-            "Affinities": "affinity",
             "Services": "service",
             "Templates": "template",
             "Artifacts": "artifact",
@@ -197,6 +197,13 @@ BLOCKS: dict[str, ApiBlock] = {
         {"Payload": "payload", "MetaRequired": "meta_required", "MetaOptional": "meta_optional"}
     ),
     "constraint": ApiBlock({"LTarget": "attribute", "RTarget": "value", "Operand": "operator"}),
+    "affinity": ApiBlock(
+        {"LTarget": "attribute", "RTarget": "value", "Operand": "operator", "Weight": "weight"}
+    ),
+    "spread": ApiBlock(
+        {"Attribute": "attribute", "Weight": "weight"}, {"SpreadTarget": ("target", "target", "Value")}
+    ),
+    "target": ApiBlock({"Percent": "percent"}, {}, {"Value": ""}),
     "update": ApiBlock(
         {
             "MaxParallel": "max_parallel",

@@ -16,8 +16,6 @@ MESSAGE = "{what} is not supported by this version of encamp; see docs/compatibi
 
 #: (block, key or inner block) -> values that pass.
 UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
-    ("job", "affinity"): (),
-    ("job", "spread"): (),
     ("job", "multiregion"): (),
     ("job", "migrate"): (),
     ("job", "vault"): (),
@@ -32,8 +30,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("job", "dispatched"): (),
     ("job", "parent_id"): (),
     ("job", "dispatch_idempotency_token"): (),
-    ("group", "affinity"): (),
-    ("group", "spread"): (),
     ("group", "service"): (),
     ("group", "migrate"): (),
     ("group", "disconnect"): (),
@@ -44,7 +40,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("group", "stop_after_client_disconnect"): (),
     ("group", "max_client_disconnect"): (),
     ("group", "prevent_reschedule_on_lost"): (False,),
-    ("task", "affinity"): (),
     ("task", "service"): (),
     ("task", "template"): (),
     ("task", "artifact"): (),

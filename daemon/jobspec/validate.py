@@ -18,6 +18,7 @@ from daemon.jobspec.rules.group import check_group
 from daemon.jobspec.rules.launches import check_launches
 from daemon.jobspec.rules.problem import Problem, Report, step
 from daemon.jobspec.rules.unsupported import check_unsupported
+from daemon.jobspec.rules.wishes import check_wishes
 from daemon.model.job import Job, Task
 
 #: problems of a driver's config as (path inside, message); None when the driver is not known here.
@@ -36,6 +37,7 @@ def validate_job(job: Job, *, check_config: ConfigCheck | None = check_task_conf
     report = Report()
     _check_job(job, report)
     check_constraints(job.constraints, report, in_task=False)
+    check_wishes(job, report)
     check_launches(job, report)
     seen: Counter[str] = Counter()
     for group in job.task_groups:

@@ -108,9 +108,10 @@ class SpreadBlock:
             self.desired = [target.percent * count / 100 for target in spread.spread_target]
             listed = {target.value: i for i, target in enumerate(spread.spread_target)}
             rest = listed.pop("*", -1)
-            if rest < 0 and 0 < sum(self.desired) < count:
+            whole = sum(target.percent for target in spread.spread_target)
+            if rest < 0 and 0 < whole < 100:
                 rest = len(self.desired)
-                self.desired.append(count - sum(self.desired))
+                self.desired.append((100 - whole) * count / 100)
             table = [listed.get(word, rest) for word in words]
             self.counter_of = np.array([*table, -1], dtype=np.int64)[codes]
             self.size = len(self.desired)

@@ -12,6 +12,7 @@ Source: spec/scheduler.md 5.2; architecture.md "Fleet".
 from __future__ import annotations
 
 import heapq
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -28,6 +29,7 @@ from daemon.scheduler.score import (
     steps,
 )
 from daemon.scheduler.spread import Counts, Spreads
+from daemon.state.columns import Ints
 
 if TYPE_CHECKING:
     from daemon.scheduler.ranker import Ranker
@@ -35,166 +37,208 @@ if TYPE_CHECKING:
 #: an even block with fewer values stays one class a value where there are other blocks.
 _FEW = 8
 
-_Class = tuple[int, ...]
+
+class _Class:
+    """Combos with the same boost."""
+
+    __slots__ = ("boost", "heads", "number", "parts")
+
+    def __init__(self, number: int, parts: tuple[int, ...]) -> None:
+        self.number = number
+        self.parts = parts
+        #: in steps; None: to be computed again.
+        self.boost: int | None = None
+        #: rows without and with the group: heap of (key of a pile's head, pile); entries may be out of date.
+        self.heads: tuple[list[tuple[int, int]], list[tuple[int, int]]] = ([], [])
 
 
 class SpreadTake:
-    """The piles of one bulk."""
+    """The piles of one bulk. Pile 2 * combo: rows without the group; the next: rows with it."""
 
     def __init__(self, ranker: Ranker, spreads: Spreads, closing: Closing) -> None:
-        self.ranker, self.closing = ranker, closing
+        self.closing = closing
+        self.terms = ranker.terms
         self.counts: list[Counts] = spreads.counts(ranker.working)
         blocks = spreads.blocks
         #: blocks whose classes follow the count, not the counter.
         self.by_count = [
             block.desired is None and (len(blocks) == 1 or block.size > _FEW) for block in blocks
         ]
-        self.counters: list[tuple[int, ...]] = list(
-            zip(*(column.tolist() for column in spreads.columns), strict=True)
-        )
+        columns = [column.tolist() for column in spreads.columns]
+        self.counters: list[tuple[int, ...]] = list(zip(*columns, strict=True))
         rows = np.flatnonzero(ranker.keys != CLOSED)
         keys = ranker.keys[rows]
         piles = 2 * spreads.combo[rows] + (ranker.present[rows] > 0)
         order = np.argsort(keys)
         order = order[np.argsort(piles[order], kind="stable")]
         self.sorted: list[int] = keys[order].tolist()
+        self.rooms = _Rooms(ranker, rows[order])
         numbers, starts = np.unique(piles[order], return_index=True)
         ends = [*starts.tolist(), len(order)][1:]
-        #: pile -> what of `sorted` is left of it; and rows that came back to it.
-        self.fresh = {
-            pile: [start, end]
-            for pile, start, end in zip(numbers.tolist(), starts.tolist(), ends, strict=True)
-        }
+        #: pile -> where what is left of it begins in `sorted`, and its end; and rows that came back.
+        self.start: dict[int, int] = dict(zip(numbers.tolist(), starts.tolist(), strict=True))
+        self.end: dict[int, int] = dict(zip(numbers.tolist(), ends, strict=True))
         self.returned: dict[int, list[int]] = {}
-        combos = sorted({pile >> 1 for pile in self.fresh})
+        self.classes: dict[tuple[int, ...], _Class] = {}
+        #: 2 * class (+ 1: with the group) -> its best key, boost and all, and that row's pile.
+        self.best: dict[int, tuple[int, int]] = {}
+        self.dirty: set[_Class] = set()
+        combos = sorted({pile >> 1 for pile in self.start})
         self.sharing = [
-            _sharing(combos, [self.counters[combo][at] for combo in combos]) if follows else {}
+            _sharing(combos, [self.counters[combo][at] for combo in combos])
+            if follows and len(blocks) > 1
+            else {}
             for at, follows in enumerate(self.by_count)
         ]
         self.class_of = {combo: self._class(combo) for combo in combos}
-        #: (class, held) -> heap of (key of a pile's head, pile); entries may be out of date.
-        self.heads: dict[tuple[_Class, int], list[tuple[int, int]]] = {}
-        for pile in self.fresh:
+        for pile in self.start:
             self._offer(pile)
-        #: (class, held) -> key by which its best is compared, and its pile.
-        self.best: dict[tuple[_Class, int], tuple[int, int]] = {}
-        self.dirty = set(self.heads)
 
     def _class(self, combo: int) -> _Class:
-        return tuple(
+        parts = tuple(
             self.counts[at].counts[counter] if follows and counter >= 0 else counter
             for at, (counter, follows) in enumerate(zip(self.counters[combo], self.by_count, strict=True))
         )
-
-    def _boost(self, combo: int) -> float:
-        return sum(
-            (one.boost(counter) for one, counter in zip(self.counts, self.counters[combo], strict=True)), 0.0
-        )
+        found = self.classes.get(parts)
+        if found is None:
+            found = self.classes[parts] = _Class(len(self.classes), parts)
+        return found
 
     def _head(self, pile: int) -> int | None:
         """Key of the pile's best row."""
-        fresh, back = self.fresh.get(pile), self.returned.get(pile)
-        first = self.sorted[fresh[0]] if fresh and fresh[0] < fresh[1] else None
+        at = self.start.get(pile, 0)
+        first = self.sorted[at] if at < self.end.get(pile, 0) else None
+        back = self.returned.get(pile)
         if back and (first is None or back[0] < first):
             return back[0]
         return first
 
-    def _drop_head(self, pile: int, key: int) -> None:
-        back = self.returned.get(pile)
-        if back and back[0] == key:
-            heapq.heappop(back)
-        else:
-            self.fresh[pile][0] += 1
-
     def _offer(self, pile: int) -> None:
         """Let the pile's head compete in its class."""
         key = self._head(pile)
-        if key is None:
-            return
-        place = (self.class_of[pile >> 1], pile & 1)
-        heapq.heappush(self.heads.setdefault(place, []), (key, pile))
+        one = self.class_of[pile >> 1]
+        self.dirty.add(one)
+        if key is not None:
+            heapq.heappush(one.heads[pile & 1], (key, pile))
 
     def _compare(self) -> None:
         """Look again at the classes that changed."""
-        for place in self.dirty:
-            self.best.pop(place, None)
-            heap = self.heads.get(place)
-            while heap:
-                key, pile = heap[0]
-                if self.class_of[pile >> 1] == place[0] and self._head(pile) == key:
-                    boost = steps(self._boost(pile >> 1))
-                    cost = mean_cost(own_steps(key), boost, self.ranker.terms + place[1])
-                    self.best[place] = ((cost << COST_SHIFT) | (key & TIE_MASK), pile)
-                    break
-                heapq.heappop(heap)
+        for one in self.dirty:
+            for held, heap in enumerate(one.heads):
+                place = 2 * one.number + held
+                while heap:
+                    key, pile = heap[0]
+                    if self.class_of[pile >> 1] is one and self._head(pile) == key:
+                        if one.boost is None:
+                            one.boost = self._boost(pile >> 1)
+                        cost = mean_cost(own_steps(key), one.boost, self.terms + held)
+                        self.best[place] = ((cost << COST_SHIFT) | (key & TIE_MASK), pile)
+                        break
+                    heapq.heappop(heap)
+                else:
+                    self.best.pop(place, None)
         self.dirty.clear()
+
+    def _boost(self, combo: int) -> int:
+        total = 0.0
+        for counts, counter in zip(self.counts, self.counters[combo], strict=True):
+            total += counts.boost(counter)
+        return steps(total)
 
     def take(self, count: int) -> list[int]:
         """Rows of up to `count` placements."""
-        ranker, picks = self.ranker, list[int]()
-        rooms: dict[int, _Room] = {}
+        picks: list[int] = []
+        closing, rooms = self.closing, self.rooms
         while len(picks) < count:
             self._compare()
             if not self.best:
                 break
             _, pile = min(self.best.values())
-            key = self._head(pile)
-            assert key is not None
-            row, combo = key & ROW_MASK, pile >> 1
-            self._drop_head(pile, key)
-            self.dirty.add((self.class_of[combo], pile & 1))
-            if self.closing.rules and not self.closing.open(row):
-                self._offer(pile)
-                continue
-            self.closing.add(row)
+            key, at, combo = self._pop(pile)
+            row = key & ROW_MASK
+            if closing.rules:
+                if not closing.open(row):
+                    self._offer(pile)
+                    continue
+                closing.add(row)
             picks.append(row)
-            room = rooms.get(row)
-            if room is None:
-                room = rooms[row] = _Room(ranker, row)
-            again = room.place()
+            again = rooms.place(row, at)
             if again is not None:
                 heapq.heappush(self.returned.setdefault(2 * combo + 1, []), again)
             self._count(combo)
         return picks
 
+    def _pop(self, pile: int) -> tuple[int, int, int]:
+        """Take the pile's head: its key, its place in `sorted` (-1: it was back already), and the combo."""
+        key, back = self._head(pile), self.returned.get(pile)
+        assert key is not None
+        if back and back[0] == key:
+            heapq.heappop(back)
+            return key, -1, pile >> 1
+        at = self.start[pile]
+        self.start[pile] = at + 1
+        return key, at, pile >> 1
+
     def _count(self, combo: int) -> None:
         """One more of the combo: its counters move, and classes with them."""
         moved = {combo}
-        for at, (one, counter) in enumerate(zip(self.counts, self.counters[combo], strict=True)):
-            if one.add(counter):
-                self.dirty.update(self.heads)
+        for at, (counts, counter) in enumerate(zip(self.counts, self.counters[combo], strict=True)):
+            if counts.add(counter):
+                self._stale(self.classes.values())
             elif not self.by_count[at]:
-                self.dirty.update(place for place in self.heads if place[0][at] == counter)
+                self._stale(one for one in self.classes.values() if one.parts[at] == counter)
             if self.by_count[at]:
                 moved.update(self.sharing[at].get(counter, ()))
         for each in moved:
-            self.dirty.update(((self.class_of[each], 0), (self.class_of[each], 1)))
+            self.dirty.add(self.class_of[each])
             self.class_of[each] = self._class(each)
-            self.dirty.update(((self.class_of[each], 0), (self.class_of[each], 1)))
             self._offer(2 * each)
             self._offer(2 * each + 1)
 
+    def _stale(self, classes: Iterable[_Class]) -> None:
+        for one in classes:
+            one.boost = None
+            self.dirty.add(one)
 
-class _Room:
-    """One row while it takes placements."""
 
-    def __init__(self, ranker: Ranker, row: int) -> None:
-        self.ranker, self.row = ranker, row
-        self.cpu, self.memory = int(ranker.working.used[0, row]), int(ranker.working.used[1, row])
-        self.present, self.left = int(ranker.present[row]), int(ranker.left[row])
+class _Rooms:
+    """Rows while they take placements, in the order of the piles."""
 
-    def place(self) -> int | None:
-        """Take one; the row's key for the next, None when it is full."""
-        ranker, ask = self.ranker, self.ranker.ask
-        self.left -= 1
-        if self.left <= 0:
+    def __init__(self, ranker: Ranker, rows: Ints) -> None:
+        used, capacity = ranker.working.used, ranker.working.fleet.capacity
+        self.ranker = ranker
+        self.columns = list(
+            zip(
+                used[0, rows].tolist(),
+                used[1, rows].tolist(),
+                capacity[0, rows].tolist(),
+                capacity[1, rows].tolist(),
+                ranker.present[rows].tolist(),
+                ranker.left[rows].tolist(),
+                strict=True,
+            )
+        )
+        self.climbing: dict[int, list[int]] = {}
+
+    def place(self, row: int, at: int) -> int | None:
+        """Take one; the row's key for the next, None when it is full. `at`: its place, when it is the first."""
+        ranker = self.ranker
+        state = self.climbing[row] = list(self.columns[at]) if at >= 0 else self.climbing[row]
+        state[5] -= 1
+        if state[5] <= 0:
             return None
-        self.cpu += ask[0]
-        self.memory += ask[1]
-        self.present += 1
-        pack = ranker.packed(self.row, self.cpu + ask[0], self.memory + ask[1])
-        total = pack + ranker.worth_of(self.row) - (self.present + 1) / ranker.desired
-        return part_key(total, int(ranker.ties[self.row]))
+        state[0] += ranker.ask[0]
+        state[1] += ranker.ask[1]
+        state[4] += 1
+        cpu, memory, all_cpu, all_memory, present, _ = state
+        # as in `Ranker.own_sum`, to the bit.
+        total = ranker.rate(
+            1.0 - (cpu + ranker.ask[0]) / all_cpu if all_cpu > 0 else 0.0,
+            1.0 - (memory + ranker.ask[1]) / all_memory if all_memory > 0 else 0.0,
+        )
+        total += ranker.worth_of(row)
+        total -= (present + 1) / ranker.desired
+        return part_key(total, int(ranker.ties[row]))
 
 
 def _sharing(combos: list[int], counters: list[int]) -> dict[int, list[int]]:

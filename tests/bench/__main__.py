@@ -7,7 +7,7 @@ import importlib
 
 from tests.bench.report import Figure, machine, show, write
 
-WORKLOADS = ("start", "node", "small", "c1m", "gossip")
+WORKLOADS = ("start", "node", "small", "c1m", "grid", "gossip")
 
 
 def main() -> None:

@@ -20,13 +20,11 @@ from daemon.model.defaults import canonicalize
 from daemon.model.enums import JobType
 from daemon.model.job import Job, Task, TaskGroup, VolumeRequest
 from daemon.model.policies import (
-    Affinity,
     DisconnectStrategy,
     EphemeralDisk,
     MigrateStrategy,
     ReschedulePolicy,
     RestartPolicy,
-    Spread,
     UpdateStrategy,
 )
 from daemon.model.resources import DeviceRequest, DNSConfig, Network, Port, Resources
@@ -56,8 +54,6 @@ def test_a_good_job_has_no_problems() -> None:
 
 NOT_YET = [
     make_job(type=JobType.SYSBATCH),
-    make_job(affinities=(Affinity(l_target="x"),)),
-    make_job(spreads=(Spread(attribute="x"),)),
     make_job(update=UpdateStrategy(canary=1)),
     make_job(task_groups=(make_group(update=UpdateStrategy(auto_revert=True)),)),
     make_job(task_groups=(make_group(update=UpdateStrategy(progress_deadline_ns=10**12)),)),
@@ -78,7 +74,6 @@ NOT_YET = [
     make_job(
         task_groups=(make_group(tasks=(make_task(resources=Resources(devices=(DeviceRequest(name="x"),))),)),)
     ),
-    make_job(task_groups=(make_group(tasks=(make_task(affinities=(Affinity(l_target="x"),)),)),)),
 ]
 
 

@@ -96,18 +96,19 @@ class Twin:
                 return (min(used) - here) / min(used)
             return (max(used) - min(used)) / min(used) if max(used) > min(used) else -1.0
         wanted = {target.value: target.percent * count / 100 for target in spread.spread_target}
-        rest = count - sum(wanted.values())
+        whole = sum(target.percent for target in spread.spread_target)
+        rest = (100 - whole) * count / 100
         boosts = {
             word: (amount - (uses[word] + 1)) / amount * share for word, amount in wanted.items() if amount
         }
         if value not in wanted:
-            if not 0 < sum(wanted.values()) < count:
+            if not 0 < whole < 100:
                 return -1.0
             others = sum(n for word, n in uses.items() if word not in wanted)
             return (rest - (others + 1)) / rest * share
         if wanted[value]:
             return boosts[value]
-        if 0 < sum(wanted.values()) < count:
+        if 0 < whole < 100:
             others = sum(n for word, n in uses.items() if word not in wanted)
             boosts["*"] = (rest - (others + 1)) / rest * share
         return min([-1.0, *boosts.values()])

@@ -39,15 +39,26 @@ def check_constraints(constraints: Sequence[Constraint], report: Report, *, in_t
 
 def _check(each: Constraint, report: Report, in_task: bool) -> None:
     operand, left, right = each.operand, each.l_target, each.r_target
-    if operand not in OPERATORS:
-        advice = nearest(operand, OPERATORS) or f"operators: {' '.join(OPERATORS)}"
-        report.error("operator", f'there is no operator "{operand}"', advice)
-        return
-    if operand.startswith("distinct_"):
+    if operand.startswith("distinct_") and operand in OPERATORS:
         _check_distinct(each, report, in_task)
         return
+    check_comparison("constraint", left, operand, right, OPERATORS, report)
+
+
+def check_comparison(
+    what: str, left: str, operand: str, right: str, operators: Sequence[str], report: Report
+) -> None:
+    """What constraints and affinities share."""
+    if operand not in operators:
+        advice = nearest(operand, operators) or f"operators: {' '.join(operators)}"
+        report.error("operator", f'there is no operator "{operand}"', advice)
+        return
+    article = "an" if what[0] == "a" else "a"
     report.need(
-        bool(left), "attribute", "a constraint needs an attribute", 'e.g. attribute = "${attr.kernel.name}"'
+        bool(left),
+        "attribute",
+        f"{article} {what} needs an attribute",
+        'e.g. attribute = "${attr.kernel.name}"',
     )
     if left and "${" not in left and (left.startswith("$") or "." in left):
         report.warn(

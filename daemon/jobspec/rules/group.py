@@ -11,6 +11,7 @@ from daemon.jobspec.rules.constraints import check_constraints
 from daemon.jobspec.rules.policies import check_reschedule, check_restart, check_update
 from daemon.jobspec.rules.problem import Report, step
 from daemon.jobspec.rules.task import check_task
+from daemon.jobspec.rules.wishes import check_affinities, check_spreads
 from daemon.model.enums import JobType
 from daemon.model.job import Job, TaskGroup
 from daemon.model.resources import Network, Port
@@ -25,6 +26,8 @@ def check_group(job: Job, group: TaskGroup, report: Report) -> None:
         report.error("count", message, "remove count")
     _check_tasks(group, report)
     check_constraints(group.constraints, report, in_task=False)
+    check_affinities(group.affinities, report)
+    check_spreads(group.spreads, report)
     check_restart(group.restart_policy, report.below("restart"))
     _check_policies(job, group, report)
     report.need(group.shutdown_delay_ns >= 0, "shutdown_delay", "shutdown_delay cannot be negative")

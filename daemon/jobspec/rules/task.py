@@ -12,6 +12,7 @@ from daemon.jobspec.diagnostics import nearest
 from daemon.jobspec.rules.constraints import check_constraints
 from daemon.jobspec.rules.policies import check_restart, one_of
 from daemon.jobspec.rules.problem import Report
+from daemon.jobspec.rules.wishes import check_affinities
 from daemon.model.job import Task, TaskGroup
 from daemon.model.resources import Resources
 
@@ -40,6 +41,7 @@ def check_task(task: Task, group: TaskGroup, report: Report) -> None:
         )
     check_resources(task.resources, report.below("resources"))
     check_constraints(task.constraints, report, in_task=True)
+    check_affinities(task.affinities, report)
     if task.restart_policy is not None:
         check_restart(task.restart_policy, report.below("restart"))
     if task.lifecycle is not None:

@@ -19,11 +19,6 @@ def check_unsupported(job: Job, report: Report) -> None:
     """Everything that is known and not acted on."""
     if job.type is JobType.SYSBATCH:
         _say(report, "type", 'type = "sysbatch"')
-    for key, held in (
-        ("affinity", job.affinities),
-        ("spread", job.spreads),
-    ):
-        _block(report, key, held)
     if job.payload or job.dispatched:
         report.error("", "a submitted job cannot carry a payload; only dispatch makes such jobs")
     if job.update is not None:
@@ -56,8 +51,6 @@ def _update(update: UpdateStrategy, report: Report) -> None:
 
 def _group(group: TaskGroup, report: Report) -> None:
     for key, held in (
-        ("affinity", group.affinities),
-        ("spread", group.spreads),
         ("migrate", group.migrate),
         ("disconnect", group.disconnect),
     ):
@@ -88,7 +81,6 @@ def _group(group: TaskGroup, report: Report) -> None:
 
 
 def _task(task: Task, report: Report) -> None:
-    _block(report, "affinity", task.affinities)
     inner = report.below("resources")
     if task.resources.cores:
         _say(inner, "cores", '"cores"')

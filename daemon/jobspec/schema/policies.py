@@ -14,6 +14,7 @@ from daemon.jobspec.schema.reader import Fields, Reader
 from daemon.model.defaults import default_reschedule, default_restart, default_update
 from daemon.model.enums import JobType
 from daemon.model.policies import (
+    Affinity,
     Constraint,
     EphemeralDisk,
     Lifecycle,
@@ -22,10 +23,12 @@ from daemon.model.policies import (
     PeriodicConfig,
     ReschedulePolicy,
     RestartPolicy,
+    Spread,
+    SpreadTarget,
     UpdateStrategy,
 )
 
-_SUGAR = ("version", "semver", "regexp", "set_contains")
+_SUGAR = ("version", "semver", "regexp", "set_contains", "set_contains_all", "set_contains_any")
 
 _UPDATE = {
     "max_parallel": "max_parallel",
@@ -46,17 +49,40 @@ _RESTART = {"attempts": "attempts", "interval_ns": "interval", "delay_ns": "dela
 
 def constraints(fields: Fields, reader: Reader) -> tuple[Constraint, ...]:
     """All constraint blocks of a job, group or task."""
-    return tuple(_constraint(each, reader) for each in fields.blocks.get("constraint", []))
+    return tuple(Constraint(**_comparison(each, reader)) for each in fields.blocks.get("constraint", []))
 
 
-def _constraint(fields: Fields, reader: Reader) -> Constraint:
+def affinities(fields: Fields, reader: Reader) -> tuple[Affinity, ...]:
+    """All affinity blocks of a job, group or task."""
+    return tuple(
+        Affinity(**_comparison(each, reader), **each.pick("weight"))
+        for each in fields.blocks.get("affinity", [])
+    )
+
+
+def spreads(fields: Fields) -> tuple[Spread, ...]:
+    """All spread blocks of a job or group."""
+    return tuple(
+        Spread(
+            spread_target=tuple(
+                SpreadTarget(value=target.label, **target.pick("percent"))
+                for target in each.blocks.get("target", [])
+            ),
+            **{"attribute": "", **each.pick("attribute", "weight")},
+        )
+        for each in fields.blocks.get("spread", [])
+    )
+
+
+def _comparison(fields: Fields, reader: Reader) -> dict[str, Any]:
+    """Left, operator and right, whichever way they are written."""
     values = fields.values
     operand = values.get("operator", "=")
     left, right = values.get("attribute", ""), values.get("value", "")
     short = [name for name in (*_SUGAR, "distinct_hosts", "distinct_property") if name in values]
     for extra in short[1:] if "operator" not in values else short:
-        summary = f'"{extra}" cannot stand beside another operator of the same constraint'
-        reader.report(summary, reader.places[(*fields.path, extra)], "write two constraint blocks")
+        summary = f'"{extra}" cannot stand beside another operator of the same block'
+        reader.report(summary, reader.places[(*fields.path, extra)], "write two blocks")
         reader.broken.add(fields.path)
     if short and "operator" not in values:
         operand = short[0]
@@ -67,7 +93,7 @@ def _constraint(fields: Fields, reader: Reader) -> Constraint:
             right = "true" if values[operand] else "false"
         else:
             left = values[operand]
-    return Constraint(l_target=left, r_target=right, operand=operand)
+    return {"l_target": left, "r_target": right, "operand": operand}
 
 
 def _merged(keys: dict[str, str], *layers: Fields | None) -> dict[str, Any]:

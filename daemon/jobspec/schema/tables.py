@@ -63,6 +63,27 @@ CONSTRAINT = BlockDef(
         distinct_property="string",
     ),
 )
+AFFINITY = BlockDef(
+    "affinity",
+    _keys(
+        attribute="string",
+        operator="string",
+        value="string",
+        version="string",
+        semver="string",
+        regexp="string",
+        set_contains="string",
+        set_contains_all="string",
+        set_contains_any="string",
+        weight="int",
+    ),
+)
+SPREAD_TARGET = BlockDef("target", _keys(percent="int"))
+SPREAD = BlockDef(
+    "spread",
+    _keys(attribute="string", weight="int"),
+    (Child("target", SPREAD_TARGET, many=True, labels=1),),
+)
 UPDATE = BlockDef(
     "update",
     _keys(
@@ -133,6 +154,7 @@ TASK = BlockDef(
         Child("meta", None),
         Child("resources", RESOURCES),
         Child("constraint", CONSTRAINT, many=True),
+        Child("affinity", AFFINITY, many=True),
         Child("volume_mount", VOLUME_MOUNT, many=True),
         Child("restart", RESTART),
         Child("logs", LOGS),
@@ -145,6 +167,8 @@ GROUP = BlockDef(
     _keys(count="int", shutdown_delay="duration", max_run_duration="duration", max_running="int"),
     (
         Child("constraint", CONSTRAINT, many=True),
+        Child("affinity", AFFINITY, many=True),
+        Child("spread", SPREAD, many=True),
         Child("task", TASK, many=True, labels=1),
         Child("volume", VOLUME, many=True, labels=1),
         Child("network", NETWORK, many=True),
@@ -173,6 +197,8 @@ JOB = BlockDef(
         Child("periodic", PERIODIC),
         Child("parameterized", PARAMETERIZED),
         Child("constraint", CONSTRAINT, many=True),
+        Child("affinity", AFFINITY, many=True),
+        Child("spread", SPREAD, many=True),
         Child("group", GROUP, many=True, labels=1),
         Child("task", TASK, many=True, labels=1),
         Child("update", UPDATE),
