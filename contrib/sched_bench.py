@@ -1,7 +1,7 @@
 """Scheduler alone, no plan committed: placements/s for large jobs, evaluations/s for small ones.
 
-Run: `python contrib/sched_bench.py [c1m|small]` (the grid is `make bench NAME=grid`). One process; includes reconciling, placing and
-building the plan, leaves out state, log, network and the plan check.
+Run: `python contrib/sched_bench.py [c1m|small]` (the grid is `make bench NAME=grid`). One process; includes
+reconciling, placing and building the plan, leaves out state, log, network and the plan check.
 """
 
 from __future__ import annotations
