@@ -162,7 +162,7 @@ class Rollouts:
             auto_revert=strategy.auto_revert,
             auto_promote=strategy.auto_promote,
             progress_deadline_ns=strategy.progress_deadline_ns,
-            desired_canaries=strategy.canary if rollout.first_canaries else 0,
+            desired_canaries=rollout.first_canaries,
             desired_total=total,
         )
 

@@ -1,9 +1,11 @@
 """System and sysbatch jobs: one allocation of each group on every node that can hold it. Pure.
 
 Theory: a node that fails a constraint is no failure; a node that is only full is, and waits by a blocked evaluation
-of its own. An evaluation for one node looks at that node alone.
+of its own. An evaluation for one node looks at that node alone, and neither begins nor ends a rollout. Canaries are a
+percentage of the nodes that a change replaces: there they stand in the old ones' places, marked until promotion. A node
+without an allocation gets one whatever the rollout does, while canaries run one of the version before.
 
-Source: spec/scheduler.md 7 (without deployments).
+Source: spec/scheduler.md 7.
 """
 
 from __future__ import annotations
@@ -13,24 +15,23 @@ import numpy as np
 from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus, JobType
 from daemon.model.job import Job, TaskGroup
-from daemon.model.plan import Attempt, EvalInput, GroupAnnotation, InPlaceUpdate
+from daemon.model.plan import Attempt, EvalInput, GroupAnnotation
+from daemon.model.policies import UpdateStrategy
 from daemon.scheduler.blocks import block_of
-from daemon.scheduler.classify import node_lost, stuck_on_lost_nodes
+from daemon.scheduler.classify import stuck_on_lost_nodes
 from daemon.scheduler.decision import GroupDecision, Replace, Stop
 from daemon.scheduler.feasible import conjunction
-from daemon.scheduler.generic import stop_record
+from daemon.scheduler.generic import in_place, stop_record
 from daemon.scheduler.ids import Ids
+from daemon.scheduler.nodewise import Nodewise
 from daemon.scheduler.outcome import Outcome
 from daemon.scheduler.place import Placed, Placer, explained
 from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.reconcile import NODE_LOST, UPDATED, Reconciler
 from daemon.scheduler.report import GroupView, build_metric
-from daemon.scheduler.updates import is_destructive
+from daemon.scheduler.rollout import GroupRollout, Rollouts
 from daemon.state.columns import Mask
 from daemon.state.fleet import Fleet
-
-NOT_TARGETED = "the job does not ask for this node any more"
-ASKED = "its stop was asked for"
 
 
 def system_attempt(input_: EvalInput, fleet: Fleet) -> Attempt:
@@ -39,9 +40,11 @@ def system_attempt(input_: EvalInput, fleet: Fleet) -> Attempt:
     if job is None or job.stop:
         ids = Ids(input_.seed, input_.evaluation.id, input_.attempt)
         outcome = Outcome(input_, fleet, ids)
-        for decision in Reconciler(input_, lambda _alloc, _group: False).run():
+        reconciler = Reconciler(input_, lambda _alloc, _group: False)
+        for decision in reconciler.run():
             outcome.stops.extend(stop_record(stop) for stop in decision.stops)
             outcome.annotations[decision.name] = GroupAnnotation(stop=len(decision.stops))
+        outcome.deployment_changes = reconciler.rollouts.changes
         return outcome.attempt()
     return _System(input_, job, fleet).run()
 
@@ -56,6 +59,10 @@ class _System:
         self.placer = Placer(input_, job, fleet, ids)
         self.nodes = {node.id: node for node in input_.nodes}
         self.versions = {old.version: old for old in input_.old_jobs}
+        self.judge = Nodewise(job, self.versions, self.nodes, fleet, self.placer.serves)
+        self.rollouts = Rollouts(job, input_.deployment, job.type == JobType.SYSBATCH)
+        self.new_id = ids.uuid()
+        self.settled: dict[str, bool] = {}
         self.only = input_.evaluation.node_id
         self.everywhere: Mask = np.ones(fleet.length, dtype=np.bool_)
         if self.only:
@@ -75,6 +82,11 @@ class _System:
         for decision in Reconciler(_only_allocs(self.input, gone), lambda _a, _g: False).run():
             if self.job.group(decision.name) is None:
                 self._stop(decision.stops)
+        if not self.only:
+            self.rollouts.finish(self.settled)
+        evaluation, now_ns = self.input.evaluation, self.input.now_ns
+        self.outcome.deployment = self.rollouts.new_deployment(evaluation, self.new_id, now_ns)
+        self.outcome.deployment_changes = self.rollouts.changes
         return self.outcome.attempt()
 
     def _stop(self, stops: list[Stop]) -> None:
@@ -89,95 +101,104 @@ class _System:
             targeted = np.zeros(self.fleet.length, dtype=np.bool_)
         decision = GroupDecision(group.name)
         missing = self.everywhere.copy()
-        for alloc in allocs:
-            self._existing(group, alloc, targeted, missing, decision)
+        destructive = self.judge.judge(group, allocs, targeted, missing, decision)
         stuck = stuck_on_lost_nodes(allocs, self.nodes)
         decision.stops.extend(Stop(alloc, NODE_LOST, ClientStatus.LOST) for alloc in stuck)
         self._stop(decision.stops)
-        self.outcome.in_place.extend(
-            InPlaceUpdate(
-                alloc_id=alloc.id,
-                node_id=alloc.node_id,
-                job_version=self.job.version,
-                job_spec_index=self.job.job_modify_index,
-                allocated_resources=alloc.allocated_resources,
-            )
-            for alloc in decision.in_place
-        )
         before = len(self.outcome.blocks)
         if group.count > 0:
-            self._place(group, decision, missing)
+            self._place(group, decision, destructive, missing)
         fresh = sum(block.count for block in self.outcome.blocks[before:])
+        self.settled[group.name] = decision.settled and not fresh
         self.outcome.annotations[group.name] = GroupAnnotation(
             ignore=decision.ignored,
             place=fresh,
             stop=len(decision.stops),
             in_place_update=len(decision.in_place),
-            destructive_update=len(decision.destructive) + decision.waiting,
+            destructive_update=len(destructive) - sum(r.canary for r in decision.destructive),
+            canary=sum(request.canary for request in decision.destructive),
         )
 
-    def _existing(
-        self, group: TaskGroup, alloc: Allocation, targeted: Mask, missing: Mask, decision: GroupDecision
+    # -- the rollout -------------------------------------------------------------------------------
+
+    def _roll(
+        self,
+        group: TaskGroup,
+        rollout: GroupRollout,
+        decision: GroupDecision,
+        destructive: list[Allocation],
     ) -> None:
-        """What becomes of one allocation, first rule that applies; `missing` loses rows that are served."""
-        node, row = self.nodes.get(alloc.node_id), self.placer.working.row(alloc.node_id)
-        changed = alloc.job_spec_index != self.job.job_modify_index
-        if alloc.terminal:
-            if self.job.type == JobType.SYSBATCH and alloc.client_terminal and not changed and row >= 0:
-                missing[row] = False
-            return
-        if node_lost(node):
-            decision.stops.append(Stop(alloc, NODE_LOST, ClientStatus.LOST))
-            return
-        if alloc.desired_transition.migrate:
-            decision.stops.append(Stop(alloc, ASKED))
-            return
-        ready = row >= 0 and bool(self.fleet.ready[row])
-        if row < 0 or (not ready and changed) or (ready and not targeted[row]):
-            decision.stops.append(Stop(alloc, NOT_TARGETED))
-            return
-        missing[row] = False
-        if not ready or not changed:
-            decision.ignored += 1
-        elif is_destructive(self.versions.get(alloc.job_version), self.job, group.name):
-            decision.destructive.append(Replace(alloc.index, alloc, tied=True, description=UPDATED))
-        elif self.placer.serves(alloc, group):
-            decision.in_place.append(alloc)
-        else:
-            decision.destructive.append(Replace(alloc.index, alloc, tied=True, description=UPDATED))
-
-    def _budget(self, group: TaskGroup) -> int:
-        if group.update is None or group.update.max_parallel == 0:
-            return len(self.input.allocs)
-        pending = 0
-        for alloc in self.input.allocs:
-            newest = alloc.job_spec_index == self.job.job_modify_index and alloc.task_group == group.name
-            if newest and not alloc.server_terminal:
-                healthy = alloc.deployment_status.healthy if alloc.deployment_status else None
-                if healthy is False or alloc.client_status == ClientStatus.FAILED:
-                    return 0
-                pending += healthy is None
-        return max(0, group.update.max_parallel - pending)
-
-    def _place(self, group: TaskGroup, decision: GroupDecision, missing: Mask) -> None:
-        decision.destructive.sort(key=lambda request: request.previous.node_id)
-        budget = min(len(decision.destructive), self._budget(group))
-        decision.waiting = len(decision.destructive) - budget
+        """Choose which of the destructive updates begin now, and which of them are canaries."""
+        held = [
+            alloc
+            for alloc in self.input.allocs
+            if alloc.task_group == group.name and not alloc.server_terminal
+        ]
+        marked = sum(rollout.is_canary(alloc) for alloc in held)
+        wanted = 0
+        if rollout.strategy is not None and destructive and not (rollout.paused or rollout.failed):
+            if rollout.state is not None:
+                wanted = max(0, rollout.state.desired_canaries - marked) if rollout.canarying else 0
+            elif not rollout.deployment_id:
+                wanted = rollout.first_canaries = canary_nodes(rollout.strategy, len(destructive))
+        budget = wanted
+        if rollout.open:
+            budget = rollout.budget(held, self.job.job_modify_index, len(destructive))
+        decision.destructive = [
+            Replace(alloc.index, alloc, tied=True, description=UPDATED, canary=bool(wanted))
+            for alloc in destructive[:budget]
+        ]
+        decision.waiting = len(destructive) - len(decision.destructive)
         decision.ignored += decision.waiting
-        decision.destructive = decision.destructive[:budget]
+
+    def _placer_of_missing(self, group: TaskGroup, rollout: GroupRollout) -> tuple[Placer, TaskGroup]:
+        """While canaries run, nodes without an allocation get one of the version before."""
+        if rollout.canarying:
+            older = [
+                alloc.job_version
+                for alloc in self.input.allocs
+                if alloc.task_group == group.name and alloc.job_spec_index != self.job.job_modify_index
+            ]
+            base = self.versions.get(max(older, default=-1))
+            old_group = base.group(group.name) if base is not None else None
+            if base is not None and old_group is not None:
+                return self.placer.of_version(base), old_group
+        return self.placer, group
+
+    # -- placing -----------------------------------------------------------------------------------
+
+    def _place(
+        self, group: TaskGroup, decision: GroupDecision, destructive: list[Allocation], missing: Mask
+    ) -> None:
+        rollout = self.rollouts.group(group)
+        self._roll(group, rollout, decision, destructive)
         view = self.placer.view(group, self.everywhere)
         metric = build_metric(view, with_scores=False)
         placed = Placed()
         full: list[int] = []
+        rows = np.flatnonzero(missing & view.ranker.mask).tolist()
+        if not self.only:
+            total = len(destructive) + len(decision.in_place) + int((view.ranker.left[rows] > 0).sum())
+            self.rollouts.begin(
+                group.name,
+                rollout,
+                total,
+                ran=any(alloc.job_spec_index == self.job.job_modify_index for alloc in self.input.allocs),
+                changing=bool(destructive or decision.in_place),
+            )
+        member = self.placer.deployment_id = self.rollouts.member(group.name, self.new_id)
+        self.outcome.in_place.extend(in_place(self.job, alloc, member) for alloc in decision.in_place)
         for request in decision.destructive:
             row = self.placer.working.row(request.previous.node_id)
             if not self.placer.replace_at(group, view.ranker, request, row, metric, placed):
                 full.append(row)
-        rows = np.flatnonzero(missing & view.ranker.mask).tolist()
-        chosen = self._fits(group, view.ranker, rows)
+        placer, wanted = self._placer_of_missing(group, rollout)
+        ranker = view.ranker if placer is self.placer else placer.view(wanted, self.everywhere).ranker
+        rows = np.flatnonzero(missing & ranker.mask).tolist()
+        chosen = self._fits(placer, wanted, ranker, rows)
         if chosen:
             indexes = [0] * len(chosen)
-            self.outcome.blocks.append(block_of(self.placer, group, chosen, indexes, view.ranker, metric))
+            self.outcome.blocks.append(block_of(placer, wanted, chosen, indexes, ranker, metric))
         taken = set(chosen)
         full.extend(row for row in rows if row not in taken)
         self.outcome.allocs.extend(placed.allocs)
@@ -187,13 +208,13 @@ class _System:
         if full or nothing:
             self._report(group, view, missing, full)
 
-    def _fits(self, group: TaskGroup, ranker: Ranker, rows: list[int]) -> list[int]:
+    def _fits(self, placer: Placer, group: TaskGroup, ranker: Ranker, rows: list[int]) -> list[int]:
         """The rows that can take one each. With distinct rules every choice narrows the rest."""
         if not ranker.distinct:
             return [row for row in rows if ranker.left[row] > 0]
         only = np.zeros(self.fleet.length, dtype=np.bool_)
         only[rows] = True
-        return sorted(self.placer.view(group, only, one_a_row=True).ranker.take(len(rows)))
+        return sorted(placer.view(group, only, one_a_row=True).ranker.take(len(rows)))
 
     def _report(self, group: TaskGroup, view: GroupView, missing: Mask, full: list[int]) -> None:
         if full:
@@ -207,6 +228,11 @@ class _System:
         self.outcome.full_nodes.extend(
             self.fleet.ids[row] for row in full if self.fleet.ids[row] not in known
         )
+
+
+def canary_nodes(strategy: UpdateStrategy, changing: int) -> int:
+    """On how many of the changing nodes canaries come first: a percentage, at most max_parallel."""
+    return min(strategy.max_parallel, -(-strategy.canary * changing // 100))
 
 
 def _only_allocs(input_: EvalInput, allocs: tuple[Allocation, ...]) -> EvalInput:
