@@ -173,10 +173,11 @@ def judge_complete(job: Job, status: str, version: int, allocs: Sequence[Allocat
     """Whether a batch job is over, and how: by the job's own status, then by the newest allocation of each name."""
     if status != "dead":
         return None
-    newest: dict[str, Allocation] = {}
+    everywhere = job.type == JobType.SYSBATCH
+    newest: dict[tuple[str, str], Allocation] = {}
     for each in sorted(allocs, key=lambda each: each.create_index):
         if each.job_version == version:
-            newest[each.name] = each
+            newest[each.name, each.node_id if everywhere else ""] = each
     bad = [
         each for each in newest.values() if each.client_status != ClientStatus.COMPLETE or _any_failed(each)
     ]

@@ -14,7 +14,7 @@ from daemon.model.enums import EvalStatus, Trigger
 from daemon.model.evaluation import Evaluation
 
 #: attempts without progress, per scheduler.
-ATTEMPTS_MAX = {"service": 5, "batch": 2, "system": 5}
+ATTEMPTS_MAX = {"service": 5, "batch": 2, "system": 5, "sysbatch": 2}
 
 
 @dataclass
@@ -47,7 +47,7 @@ def exhausted(evaluation: Evaluation, blocked_id: str, now_ns: int) -> tuple[Eva
         ),
         modify_time_ns=now_ns,
     )
-    if evaluation.type == "system":
+    if evaluation.type in ("system", "sysbatch"):
         return (failed,)
     blocked = msgspec.structs.replace(
         evaluation,

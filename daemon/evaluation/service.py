@@ -50,7 +50,7 @@ BATCH_MAX = 16
 BATCH_ALLOCS = 64
 #: seconds between two looks at timers when nothing is due earlier.
 TICK_S = 0.25
-EVAL_TYPES = ("service", "batch", "system")
+EVAL_TYPES = ("service", "batch", "system", "sysbatch")
 
 
 class EvaluationService:

@@ -80,7 +80,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
 
 #: (block, key) -> values that parse and are not acted on; a trailing * stands for anything.
 UNSUPPORTED_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
-    ("job", "type"): ("sysbatch",),
     ("network", "mode"): ("bridge", "cni/*"),
     ("volume", "type"): ("csi",),
     ("update", "health_check"): ("manual",),

@@ -76,7 +76,7 @@ def collectable(state: State, now_ns: int, ages: Ages) -> Iterator[Collect]:
 
 def _evaluation(state: State, evaluation: Evaluation, now_ns: int, ages: Ages) -> tuple[bool, list[str]]:
     """(may the evaluation go, which of its allocations may)."""
-    batch = evaluation.type == JobType.BATCH
+    batch = evaluation.type in (JobType.BATCH, JobType.SYSBATCH)
     age_ns = ages.batch_eval_ns if batch else ages.eval_ns
     if not evaluation.terminal or now_ns - evaluation.modify_time_ns < age_ns:
         return False, []

@@ -10,7 +10,7 @@ from daemon.model.enums import ClientStatus, JobType, Trigger
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
 from daemon.model.node import Node
-from daemon.server.context import ServerContext, is_system
+from daemon.server.context import ServerContext
 
 
 def for_node(context: ServerContext, node: Node) -> tuple[Evaluation, ...]:
@@ -49,7 +49,7 @@ def for_updates(
         job = context.state.job(alloc.namespace, alloc.job_id)
         if job is None or job.stop or job.key in made:
             continue
-        trigger = _trigger(alloc, status, healthy, is_system(job), job.type == JobType.BATCH)
+        trigger = _trigger(alloc, status, healthy, job.type in (JobType.BATCH, JobType.SYSBATCH))
         if trigger is None and status != alloc.client_status and _next_waits(job, alloc, status):
             trigger = Trigger.QUEUED_ALLOCS
         if trigger is not None:
@@ -57,9 +57,7 @@ def for_updates(
     return tuple(made.values())
 
 
-def _trigger(
-    alloc: Allocation, status: ClientStatus, healthy: bool | None, system: bool, batch: bool
-) -> Trigger | None:
+def _trigger(alloc: Allocation, status: ClientStatus, healthy: bool | None, batch: bool) -> Trigger | None:
     before = alloc.deployment_status.healthy if alloc.deployment_status else None
     if status != alloc.client_status:
         if status == ClientStatus.FAILED and not alloc.server_terminal:
@@ -68,7 +66,7 @@ def _trigger(
             return Trigger.ALLOC_STOP
         if alloc.client_status == ClientStatus.UNKNOWN:
             return Trigger.RECONNECT
-    if healthy is not None and healthy != before and not system:
+    if healthy is not None and healthy != before and not batch:
         return Trigger.DEPLOYMENT_WATCHER
     return None
 

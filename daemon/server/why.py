@@ -15,6 +15,7 @@ from daemon.model.job import Job, TaskGroup
 from daemon.model.metrics import AllocMetric
 from daemon.rpc.messages import GroupWhy, JobWhyResponse
 from daemon.scheduler.explain import explain_metric
+from daemon.server.context import is_system
 from daemon.server.why_turn import limit_lines, waiting_for_turn
 from daemon.state.state import State
 
@@ -84,8 +85,8 @@ def _group(job: Job, group: TaskGroup, evals: list[Evaluation], allocs: list[All
         lines.extend(_allocation_lines(job, group, mine))
         lines.extend(_failed_evaluation_lines(evals, metric))
         lines.extend(limit_lines(job, group, mine))
-    desired = group.count if job.type != JobType.SYSTEM else len(live)
-    counted = len(running) + (len(done) if job.type == JobType.BATCH else 0)
+    desired = group.count if not is_system(job) else len(live) + len(done)
+    counted = len(running) + (len(done) if job.type in (JobType.BATCH, JobType.SYSBATCH) else 0)
     return GroupWhy(
         group=group.name,
         desired=desired,

@@ -78,6 +78,21 @@ plugin "raw_exec" {{
     server.run("job", "stop", "-yes", "everywhere")
 
 
+def test_a_sysbatch_job_runs_once_on_the_node_and_again_after_a_change(dev_agent: Agent) -> None:
+    body = service("sweep", type_="sysbatch", command="/bin/true", args="[]")
+    assert "complete" in dev_agent.run("job", "run", "-wait", dev_agent.job(body)).stdout
+    [first] = dev_agent.allocs("sweep")
+    assert first["ClientStatus"] == "complete"
+    assert dev_agent.json("job", "inspect", "sweep")["Job"]["Status"] == "dead"
+    dev_agent.run("job", "run", "-wait", dev_agent.job(body))
+    assert len(dev_agent.allocs("sweep")) == 1
+    changed = service(
+        "sweep", type_="sysbatch", command="/bin/false", args="[]", group="restart {\n attempts = 0\n}"
+    )
+    done = dev_agent.run("job", "run", "-wait", dev_agent.job(changed), check=False)
+    assert done.returncode != 0 and len(dev_agent.allocs("sweep")) == 2
+
+
 def test_exit_codes_of_job_run(dev_agent: Agent) -> None:
     fits = dev_agent.run("job", "run", dev_agent.job(service("fits")), check=False)
     assert fits.returncode == 0

@@ -53,7 +53,6 @@ def test_a_good_job_has_no_problems() -> None:
 
 
 NOT_YET = [
-    make_job(type=JobType.SYSBATCH),
     make_job(update=UpdateStrategy(canary=1)),
     make_job(task_groups=(make_group(update=UpdateStrategy(auto_revert=True)),)),
     make_job(task_groups=(make_group(update=UpdateStrategy(progress_deadline_ns=10**12)),)),

@@ -41,6 +41,7 @@ LONG = """\
 # `encamp agent -dev`; elsewhere the agent's configuration must allow it.
 job "example" {
   # service: runs until it is stopped. batch: runs to its end. system: once on every node.
+  # sysbatch: to its end on every node.
   type        = "service"
   datacenters = ["*"]
 

@@ -21,8 +21,8 @@ def check_group(job: Job, group: TaskGroup, report: Report) -> None:
     """One group of a job."""
     report.need(group.name.isprintable(), "", "a group's name cannot hold control characters")
     report.need(group.count >= 0, "count", "count cannot be negative")
-    if job.type is JobType.SYSTEM and group.count > 1:
-        message = "a system job runs once on every node: count is 1"
+    if job.type in (JobType.SYSTEM, JobType.SYSBATCH) and group.count > 1:
+        message = f"a {job.type} job runs once on every node: count is 1"
         report.error("count", message, "remove count")
     _check_tasks(group, report)
     check_constraints(group.constraints, report, in_task=False)

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from daemon.jobspec.rules.problem import Report, step
 from daemon.jobspec.support import JOB, MESSAGE
-from daemon.model.enums import JobType
 from daemon.model.job import Job, Task, TaskGroup
 from daemon.model.policies import UpdateStrategy
 
@@ -17,8 +16,6 @@ _PROGRESS = UpdateStrategy().progress_deadline_ns
 
 def check_unsupported(job: Job, report: Report) -> None:
     """Everything that is known and not acted on."""
-    if job.type is JobType.SYSBATCH:
-        _say(report, "type", 'type = "sysbatch"')
     if job.payload or job.dispatched:
         report.error("", "a submitted job cannot carry a payload; only dispatch makes such jobs")
     if job.update is not None:

@@ -46,7 +46,7 @@ def _job_type(fields: Fields, reader: Reader) -> JobType:
         return JobType(given)
     except ValueError:
         place = reader.places[(*fields.path, "type")]
-        advice = nearest(given, list(JobType)) or 'types: "service", "batch", "system"'
+        advice = nearest(given, list(JobType)) or 'types: "service", "batch", "system", "sysbatch"'
         reader.report(f'"{given}" is not a type of job', place, advice)
         return JobType.SERVICE
 

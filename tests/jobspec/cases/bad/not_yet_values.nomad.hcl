@@ -1,5 +1,5 @@
 job "a" {
-  type = "sysbatch"
+  # what no job may ask for yet
   group "g" {
     network {
       mode     = "bridge"
