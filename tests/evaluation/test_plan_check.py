@@ -11,12 +11,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from daemon.evaluation.plan_check import Checked, check_plan
-from daemon.model.enums import Eligibility, NodeStatus
+from daemon.model.enums import ClientStatus, Eligibility, NodeStatus
 from daemon.model.job import Job, TaskGroup
 from daemon.model.node import DrainStrategy, Node
 from daemon.model.plan import AllocStop, Plan
 from daemon.model.resources import AllocatedResources, Network, Port, Usage
 from daemon.scheduler.schedule import schedule
+from daemon.state.deltas import STATE_WORDS
 from tests.scheduler.fleetkit import MiniWorld, make_group, make_job, make_node
 
 
@@ -113,6 +114,29 @@ def test_pa6_room_that_the_plan_frees_itself_counts() -> None:
     w.set_node(msgspec.structs.replace(w.nodes["node-a"], scheduling_eligibility=Eligibility.INELIGIBLE))
     accepted, result = check(w, plan)
     assert not result.full and accepted.empty
+
+
+def test_a_stop_of_what_has_ended_meanwhile_frees_nothing() -> None:
+    w = MiniWorld([make_node("a")])
+    job = make_job(make_group(count=1, cpu=3000))
+    w.run(job)
+    newer = msgspec.structs.replace(
+        job, version=1, job_modify_index=20, task_groups=(make_group(count=1, cpu=3500),)
+    )
+    plan = schedule(w.input(newer), w.tracker.fleet).plan
+    [held] = w.allocs
+    w.change(held, client_status=ClientStatus.COMPLETE)
+    w.tracker.reserve(plan_of(w, make_job(make_group(count=1, cpu=2000), id="other")))
+    _, result = check(w, plan)
+    assert not result.full, "its room is free already, and somebody else has a part of it"
+
+
+def test_a_node_that_takes_no_work_is_refused_whatever_its_epoch_says() -> None:
+    w = two_nodes()
+    plan = plan_of(w, make_job(one_each()))
+    w.tracker.fleet.state[w.tracker.fleet.row_of["node-a"]] = STATE_WORDS.index("draining")
+    accepted, result = check(w, plan)
+    assert nodes_of(accepted) == ["node-b"] and "is draining" in result.rejected["node-a"]
 
 
 def test_room_of_a_tied_stop_is_its_replacements_alone() -> None:
