@@ -61,11 +61,11 @@ def choose_ports(working: Working, row: int, ask: PortAsk, ids: Ids) -> tuple[Al
             while tried < span:
                 value = low + (start + tried) % span
                 tried += 1
+                # the probe never comes back to a number that it gave.
                 if value not in numbers and not working.port_taken(row, value):
                     break
             else:
                 return None
-            numbers.add(value)
             chosen.append(_given(port, value, address, static=False))
     return tuple(chosen)
 

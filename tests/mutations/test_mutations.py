@@ -6,11 +6,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations import evaluation
+from tests.mutations import evaluation, scheduling
 from tests.mutations.mutate import Mutation, copy_sources, survives
 
-ALL = evaluation.MUTATIONS
-QUICK = ALL[::13]
+ALL = [*evaluation.MUTATIONS, *scheduling.MUTATIONS]
+QUICK = ALL[::17]
 
 
 @pytest.fixture(scope="module")

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import msgspec
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.model.enums import NodeStatus
 from daemon.model.job import VolumeRequest
 from daemon.model.node import DriverInfo, HostVolume
 from daemon.model.plan import Attempt
 from daemon.model.policies import Constraint, Lifecycle
 from daemon.model.resources import Network, Port, Resources
 from daemon.scheduler import targets
+from daemon.scheduler.ids import Ids
 from daemon.scheduler.operators import holds
+from daemon.scheduler.ports import PortAsk, choose_ports
 from daemon.scheduler.targets import constraint_mask
 from daemon.scheduler.usage import group_usage
+from daemon.scheduler.working import Working
 from tests.scheduler.fleetkit import MiniWorld, make_fleet, make_group, make_job, make_node, make_task
 
 Rows = list[tuple[str, str | None, str | None, bool]]
@@ -228,6 +233,19 @@ def test_distinct_property_counts_existing_and_planned() -> None:
     assert attempt.evaluation.queued_allocations == {"web": 3}
 
 
+def test_a_replacement_goes_nowhere_where_the_value_is_used_up() -> None:
+    rule = Constraint(operand="distinct_property", l_target="${meta.rack}")
+    w = MiniWorld([make_node(f"{rack}{i}", meta={"rack": rack}) for rack in "xy" for i in range(2)])
+    job = make_job(make_group(count=2, constraints=(rule,)))
+    w.run(job)
+    victim = w.live()[0]
+    rack = victim.node_id[5]
+    for node in [n for n in w.nodes.values() if n.meta["rack"] == rack]:
+        w.set_node(msgspec.structs.replace(node, status=NodeStatus.DOWN))
+    attempt = w.run(job)
+    assert len(w.live()) == 1 and attempt.evaluation.queued_allocations == {"web": 1}
+
+
 def test_fe9_read_only_volumes() -> None:
     node = make_node("a", host_volumes={"d": HostVolume(name="d", path="/d", read_only=True)})
     for read_only, count in ((False, 0), (True, 1)):
@@ -275,6 +293,13 @@ def test_to_minus_one_is_the_host_port_and_the_address_is_given() -> None:
     w.run(make_job(make_group(networks=(Network(dynamic_ports=(Port(label="a", to=-1),)),))))
     [port] = w.live()[0].allocated_resources.shared.ports
     assert port.to == port.value and port.host_ip == "10.0.0.1"
+    [again] = (
+        choose_ports(
+            Working(w.tracker.fleet, ()), 0, PortAsk(dynamic=(Port(label="a", to=-1),)), Ids(1, "", 1)
+        )
+        or ()
+    )
+    assert again.to == again.value != port.value
 
 
 def test_fe17_phases_do_not_add_up() -> None:
