@@ -60,7 +60,7 @@ _TEXTS: list[tuple[tuple[str, tuple[str, ...]], str, str]] = [
     (_RESCHEDULE, "return failed_at + delay", "return failed_at"),
     (_RESCHEDULE, "kept = events[-_EVENTS_KEPT:]", "kept = events"),
     (_RESCHEDULE, "if batches and at - batches[-1][0] < BATCH_NS:", "if False:"),
-    (_PENALTY, "(alloc.node_id, *(event.prev_node_id", "(*(event.prev_node_id"),
+    (_PENALTY, "(alloc.node_id, *(event.prev_node_id", '("", *(event.prev_node_id'),
     (_RESCHEDULE, "return ended or alloc.modify_time_ns", "return alloc.modify_time_ns"),
 ]  # fmt: skip
 
