@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from daemon.evaluation.broker import Broker
+from daemon.evaluation.contention import Contention
 from daemon.evaluation.flight import Flight, exhausted, may_retry
 from daemon.evaluation.plan_check import check_plan
 from daemon.model.alloc import Allocation
@@ -63,6 +64,7 @@ class Commits:
         self.plans = 0
         #: plans of which the check refused a part: another plan had taken the room meanwhile.
         self.conflicts = 0
+        self.contention = Contention()
 
     def close(self) -> None:
         """Outcomes that come from now on are of no interest: leadership is lost."""
@@ -74,6 +76,7 @@ class Commits:
         plan = checked.plan
         flight.full = checked.result.full
         self.plans += 1
+        self.contention.count(not flight.full)
         if not flight.full:
             self.conflicts += 1
             # the worker has reserved what was refused: it must see the truth again

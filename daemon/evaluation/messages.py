@@ -14,6 +14,8 @@ class Work(Wire, frozen=True, kw_only=True):
     inputs: tuple[EvalInput, ...] = ()
     #: the fleet must not keep what these evaluations place (a dry run).
     dry_run: bool = False
+    #: (which, of how many) parts of the nodes to prefer, while workers get in each other's way.
+    share: tuple[int, int] = (0, 1)
 
 
 class Result(Wire, frozen=True, kw_only=True):

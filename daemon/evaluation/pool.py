@@ -41,8 +41,10 @@ RESTART_DELAY_S = 1.0
 class WorkerHandle:
     """The agent's view of one worker process."""
 
-    def __init__(self, name: str, process: asyncio.subprocess.Process) -> None:
+    def __init__(self, name: str, slot: int, process: asyncio.subprocess.Process) -> None:
         self.name = name
+        #: its place in the pool, which its successor inherits.
+        self.slot = slot
         self.process = process
         self.ready = False
         #: evaluation id -> monotonic time at which it was sent.
@@ -68,6 +70,7 @@ class Pool:
         on_result: Callable[[Result], None],
         on_lost: Callable[[list[str], str], None],
         on_free: Callable[[], None],
+        contended: Callable[[], bool] = lambda: False,
         hang_s: float = 30.0,
     ) -> None:
         self.size = size
@@ -75,6 +78,7 @@ class Pool:
         self._on_result = on_result
         self._on_lost = on_lost
         self._on_free = on_free
+        self._contended = contended
         self._hang_s = hang_s
         self._names = itertools.count(1)
         self.workers: dict[bytes, WorkerHandle] = {}
@@ -97,7 +101,7 @@ class Pool:
         self._socket.bind(self._address)
         self._pump = Pump(self._socket, self._on_message, on_unreachable=lambda identity: None)
         for number in range(self.size):
-            self._scope.spawn(self._keep(), f"worker {number}")
+            self._scope.spawn(self._keep(number), f"worker {number}")
         self._scope.spawn(self._watch(), "watch")
 
     # ---- feeding ----
@@ -115,7 +119,8 @@ class Pool:
         now = time.monotonic()
         worker.busy.update((item.evaluation.id, now) for item in items)
         worker.messages += 1
-        self._post(worker, Work(delta=delta, inputs=tuple(items), dry_run=dry_run))
+        share = (worker.slot, self.size) if self._contended() else (0, 1)
+        self._post(worker, Work(delta=delta, inputs=tuple(items), dry_run=dry_run, share=share))
 
     def _post(self, worker: WorkerHandle, work: Work) -> None:
         if self._pump is not None:
@@ -147,11 +152,11 @@ class Pool:
 
     # ---- processes ----
 
-    async def _keep(self) -> None:
+    async def _keep(self, slot: int) -> None:
         """Keep one worker alive for as long as the pool lives."""
         died_at = -60.0
         while True:
-            worker = await self._spawn()
+            worker = await self._spawn(slot)
             key = worker.name.encode()
             try:
                 code = await worker.process.wait()
@@ -174,7 +179,7 @@ class Pool:
                 await asyncio.sleep(RESTART_DELAY_S)
             died_at = now
 
-    async def _spawn(self) -> WorkerHandle:
+    async def _spawn(self, slot: int) -> WorkerHandle:
         name = f"worker-{next(self._names)}"
         process = await asyncio.create_subprocess_exec(
             sys.executable,
@@ -189,7 +194,7 @@ class Pool:
             stdin=asyncio.subprocess.DEVNULL,
             env={**os.environ, "PYTHONPATH": os.pathsep.join(p for p in sys.path if p)},
         )
-        worker = WorkerHandle(name, process)
+        worker = WorkerHandle(name, slot, process)
         self.workers[name.encode()] = worker
         return worker
 

@@ -92,6 +92,7 @@ class EvaluationService:
             on_result=self._on_result,
             on_lost=self._on_lost,
             on_free=self._wake,
+            contended=lambda: self.commits.contention.high,
             hang_s=hang_s,
         )
         self._flights: dict[str, Flight] = {}

@@ -50,6 +50,7 @@ class Worker:
                 self.fleet.apply(work.delta)
             except GapError:
                 return [Result(eval_id=item.evaluation.id, resync=True) for item in work.inputs]
+        self.fleet.share = work.share
         return [self._evaluate(item, work.dry_run) for item in work.inputs]
 
     def _evaluate(self, item: EvalInput, dry_run: bool) -> Result:

@@ -20,9 +20,12 @@ from daemon.scheduler.distinct import Closing, Distinct, DistinctHosts, Distinct
 from daemon.scheduler.ports import PortAsk
 from daemon.scheduler.score import (
     CLOSED,
+    COST_SHIFT,
+    NEAR_STEPS,
     ROW_MASK,
     Floats,
     anti_affinity,
+    best_of,
     binpack,
     final_rows,
     key_one,
@@ -32,6 +35,7 @@ from daemon.scheduler.score import (
     own_steps,
     part_key,
     part_rows,
+    share_numbers,
     steps,
     sum_rows,
 )
@@ -43,8 +47,6 @@ from daemon.scheduler.working import Working
 from daemon.state.columns import Ints, Mask
 
 _MANY = 1 << 40
-#: rows of one stretch in the search for the best.
-_STRIDE = 64
 
 
 class Ranker:
@@ -269,17 +271,18 @@ class Ranker:
             rows, costs = self._costs(self.spreads, [])
             order = np.lexsort((self.ties[rows], costs))[:count]
             return rows[order].tolist()  # type: ignore[no-any-return]
-        keys = self.keys
-        if count < len(keys) // _STRIDE:
-            # the count best of the stretches' best bound what can be among the best.
-            heads = np.minimum.reduceat(keys, np.arange(0, len(keys), _STRIDE))
-            keys = keys[keys <= np.partition(heads, count - 1)[count - 1]]
-        keys = keys[keys != CLOSED]
-        if len(keys) > count:
-            keys = np.partition(keys, count - 1)[:count]
-        keys.sort()
-        best: list[int] = (keys & ROW_MASK).tolist()
-        return best
+        return best_of(self.keys, count)
+
+    def _near(self, count: int) -> list[int]:
+        """The best rows for a bulk; of this fleet's own share of the nodes while that is nearly as good."""
+        rows = best_of(self.keys, count)
+        slot, shares = self.working.fleet.share
+        if shares <= 1 or not rows:
+            return rows
+        own = best_of(np.where(share_numbers(self.ties, shares) == slot, self.keys, CLOSED), count)
+        enough = int(self.left[own].sum()) >= min(count, int(self.left[rows].sum()))
+        near = own and self.keys[own[-1]] - self.keys[rows[-1]] <= NEAR_STEPS << COST_SHIFT
+        return own if enough and near else rows
 
     def take(self, count: int) -> list[int]:
         """Rows of up to `count` placements in the order of the choice; the caller places them in `working`."""
@@ -288,7 +291,7 @@ class Ranker:
         if self.spreads is not None:
             return SpreadTake(self, self.spreads, closing).take(count)
         # a value that closes takes rows with it, so that any row may be needed.
-        rows = self.best_rows(len(self.keys) if rules else count)
+        rows = best_of(self.keys, len(self.keys)) if rules else self._near(count)
         if not rows:
             return []
         heap: list[int] = self.keys[rows].tolist()

@@ -30,6 +30,10 @@ COST_SHIFT = 41
 ROW_MASK = (1 << 21) - 1
 TIE_MASK = (1 << COST_SHIFT) - 1
 _MOST_COST = (1 << 22) - 1
+#: rows of one stretch in the search for the best.
+_STRIDE = 64
+#: a row of one's own share that is worse by no more than this is taken while workers get in each other's way.
+NEAR_STEPS = 10_000
 #: the best sum of a row's own parts: packing and affinities, 1 each.
 _BEST_SUM = 2 * _STEP
 
@@ -157,3 +161,23 @@ def tie_numbers(shuffle: Ints) -> Ints:
     """Below the cost: 20 seeded bits, then the row."""
     numbers: Ints = (shuffle << 21) | np.arange(len(shuffle), dtype=np.int64)
     return numbers
+
+
+def best_of(keys: Ints, count: int) -> list[int]:
+    """Rows of the `count` smallest keys, best first."""
+    if count < len(keys) // _STRIDE:
+        # the count best of the stretches' best bound what can be among the best.
+        heads = np.minimum.reduceat(keys, np.arange(0, len(keys), _STRIDE))
+        keys = keys[keys <= np.partition(heads, count - 1)[count - 1]]
+    keys = keys[keys != CLOSED]
+    if len(keys) > count:
+        keys = np.partition(keys, count - 1)[:count]
+    keys.sort()
+    best: list[int] = (keys & ROW_MASK).tolist()
+    return best
+
+
+def share_numbers(ties: Ints, shares: int) -> Ints:
+    """Per row the share of the nodes that it belongs to, the same for all workers."""
+    rows = (ties & ROW_MASK).astype(np.uint64)
+    return ((rows * np.uint64(0x9E3779B97F4A7C15)) >> np.uint64(40)).astype(np.int64) % shares

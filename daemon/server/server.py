@@ -228,6 +228,7 @@ class Server:
             "evaluation": {
                 "plans": service.commits.plans,
                 "conflicts": service.commits.conflicts,
+                "conflict_rate": service.commits.contention.rate,
                 "workers": len(service.pool.workers),
                 "workers_replaced": service.pool.replaced,
                 "worker_memory_bytes": [w.memory_bytes for w in service.pool.workers.values()],

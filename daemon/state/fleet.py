@@ -35,6 +35,8 @@ class Fleet:
     def __init__(self, length: int = 64, *, order: int = 0) -> None:
         #: seed of the order in which this fleet's owner takes equal nodes; different for each worker.
         self.order = order
+        #: (which, of how many) parts of the nodes this owner prefers; of one: no preference.
+        self.share = (0, 1)
         self.epoch = 0
         self.sequence = 0
         self.index = 0

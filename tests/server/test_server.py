@@ -12,6 +12,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from daemon.evaluation.messages import Work
 from daemon.evaluation.pool import WorkerHandle
 from daemon.model.enums import ClientStatus, DesiredStatus, EvalStatus, JobType, NodeStatus
 from daemon.model.errors import Conflict, InvalidInput, NotFound, PermissionDenied
@@ -275,6 +276,32 @@ async def test_small_evaluations_travel_together_and_after_a_death_apart(kit: Ki
     for run in runs:
         assert (await kit.settled(run.eval_id)).placed
     assert not mixed, "an evaluation that may have killed its worker travelled with others"
+
+
+@pytest.mark.slow
+async def test_workers_in_each_others_way_are_told_to_keep_apart() -> None:
+    kit = await Kit(ServerConfig(data_dir=None, workers=2)).start()
+    try:
+        await kit.node()
+        service = kit.server.evaluation
+        await kit.until("both workers", lambda: sum(w.ready for w in service.pool.workers.values()) == 2)
+        shares: list[tuple[int, int]] = []
+        post = service.pool._post
+
+        def watched(worker: WorkerHandle, work: Work) -> None:
+            shares.append(work.share)
+            post(worker, work)
+
+        service.pool._post = watched  # type: ignore[method-assign]
+        await kit.run_and_settle(make_job("calm"))
+        assert set(shares) == {(0, 1)}
+        for _ in range(100):
+            service.commits.contention.count(True)
+        shares.clear()
+        await kit.run_and_settle(make_job("crowded"))
+        assert shares and {each[1] for each in shares} == {2}
+    finally:
+        await kit.close()
 
 
 @pytest.mark.slow
