@@ -51,6 +51,7 @@ TABLE: tuple[Entry, ...] = (
     Entry("node", "", "Look at the machines that run tasks."),
     Entry("node status", "node_status:status", "List nodes, or show one."),
     Entry("node eligibility", "node_eligibility:eligibility", "Allow or forbid new work on a node."),
+    Entry("node drain", "node_drain:drain", "Move all work off a node."),
     Entry("eval", "", "Look at evaluations: requests to bring a job to its desired state."),
     Entry("eval list", "eval_status:list_", "List evaluations."),
     Entry("eval status", "eval_status:status", "Show an evaluation and what it could not place."),

@@ -19,6 +19,8 @@ import heapq
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from daemon.model.base import NS_PER_S
 from daemon.model.errors import Conflict, NotFound, check
 from daemon.model.evaluation import Evaluation
@@ -340,6 +342,9 @@ class Broker:
             waiting,
             key=lambda e: (e.evaluation.priority, e.evaluation.modify_index, e.evaluation.create_index),
         )
+        if any(entry.evaluation.node_id != best.evaluation.node_id for entry in waiting):
+            # one that looks at a single node does not answer for those of other nodes: it looks at all
+            best.evaluation = msgspec.structs.replace(best.evaluation, node_id="")
         for entry in waiting:
             if entry is not best:
                 self._forget(entry)

@@ -50,6 +50,8 @@ def standing(job: Job, group: TaskGroup, allocs: tuple[Allocation, ...]) -> tupl
             continue
         if not alloc.client_terminal:
             busy.add(alloc.name)
+        elif alloc.job_version == job.version and alloc.desired_transition.migrate_disable_placement:
+            done.add(alloc.name)
         elif alloc.job_version == job.version and not alloc.server_terminal:
             (busy if _owed(group, alloc) else done).add(alloc.name)
     return done - busy, busy

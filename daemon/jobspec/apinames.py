@@ -42,18 +42,9 @@ DROPPED: dict[str, tuple[str, ...]] = {
     ),
 }
 
-_MIGRATE = {
-    "MaxParallel": 1,
-    "HealthCheck": "checks",
-    "MinHealthyTime": 10_000_000_000,
-    "HealthyDeadline": 300_000_000_000,
-}
-
 #: (kind, field) -> what an unused field holds by default.
 NEUTRAL: dict[tuple[str, str], Any] = {
     ("job", "ConsulNamespace"): "default",
-    ("group", "MigrateStrategy"): _MIGRATE,
-    ("group", "Migrate"): _MIGRATE,
     ("update", "ProgressDeadline"): 600_000_000_000,
     ("update", "Stagger"): 30_000_000_000,
     ("port", "HostNetwork"): "default",
@@ -84,6 +75,7 @@ BLOCKS: dict[str, ApiBlock] = {
             "Spreads": ("spread", "spread", ""),
             "TaskGroups": ("group", "group", "Name"),
             "Update": ("update", "update", ""),
+            "Migrate": ("migrate", "migrate", ""),
             "Reschedule": ("reschedule", "reschedule", ""),
             "Periodic": ("periodic", "periodic", ""),
             "ParameterizedJob": ("parameterized", "parameterized", ""),
@@ -91,7 +83,6 @@ BLOCKS: dict[str, ApiBlock] = {
         },
         {
             "Multiregion": "multiregion",
-            "Migrate": "migrate",
             "UI": "ui",
             "Payload": "payload",
             "Dispatched": "dispatched",
@@ -124,14 +115,14 @@ BLOCKS: dict[str, ApiBlock] = {
             "RestartPolicy": ("restart", "restart", ""),
             "ReschedulePolicy": ("reschedule", "reschedule", ""),
             "Update": ("update", "update", ""),
+            "Migrate": ("migrate", "migrate", ""),
+            "MigrateStrategy": ("migrate", "migrate", ""),
             "EphemeralDisk": ("ephemeral_disk", "ephemeral_disk", ""),
             "Meta": _META,
         },
         {
             "Name": "",
             "Services": "service",
-            "Migrate": "migrate",
-            "MigrateStrategy": "migrate",
             "Disconnect": "disconnect",
             "Scaling": "scaling",
             "Consul": "consul",
@@ -219,6 +210,14 @@ BLOCKS: dict[str, ApiBlock] = {
             "AutoPromote": "auto_promote",
             "Canary": "canary",
         },
+    ),
+    "migrate": ApiBlock(
+        {
+            "MaxParallel": "max_parallel",
+            "HealthCheck": "health_check",
+            "MinHealthyTime": "min_healthy_time",
+            "HealthyDeadline": "healthy_deadline",
+        }
     ),
     "reschedule": ApiBlock(
         {

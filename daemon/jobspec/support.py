@@ -17,7 +17,6 @@ MESSAGE = "{what} is not supported by this version of encamp; see docs/compatibi
 #: (block, key or inner block) -> values that pass.
 UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("job", "multiregion"): (),
-    ("job", "migrate"): (),
     ("job", "vault"): (),
     ("job", "secret"): (),
     ("job", "ui"): (),
@@ -31,7 +30,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("job", "parent_id"): (),
     ("job", "dispatch_idempotency_token"): (),
     ("group", "service"): (),
-    ("group", "migrate"): (),
     ("group", "disconnect"): (),
     ("group", "scaling"): (),
     ("group", "consul"): (),

@@ -59,12 +59,26 @@ class NodeReserved(Wire, frozen=True, kw_only=True):
 
 
 class DrainStrategy(Wire, frozen=True, kw_only=True):
-    """A drain in progress (records only for now)."""
+    """A drain in progress. `deadline_ns` is a length of time: 0 none, less than 0 at once."""
 
     deadline_ns: int = 0
     ignore_system_jobs: bool = False
     started_at_ns: int = 0
+    #: wall time at which what still runs is moved without regard for pacing; 0: never.
     force_deadline_ns: int = 0
+
+    def overdue(self, now_ns: int) -> bool:
+        """True when nothing is waited for any more."""
+        return self.deadline_ns < 0 or 0 < self.force_deadline_ns <= now_ns
+
+
+class DrainMetadata(Wire, frozen=True, kw_only=True):
+    """The last drain of a node. `status`: draining, complete, or canceled."""
+
+    started_at_ns: int
+    updated_at_ns: int
+    status: str
+    meta: dict[str, str] = {}
 
 
 class NodeEvent(Wire, frozen=True, kw_only=True):
@@ -93,7 +107,8 @@ class Node(Wire, frozen=True, kw_only=True):
     node_resources: NodeResources = NodeResources()
     reserved: NodeReserved = NodeReserved()
     node_max_allocs: int = 0
-    drain: DrainStrategy | None = None
+    drain_strategy: DrainStrategy | None = None
+    last_drain: DrainMetadata | None = None
     scheduling_eligibility: Eligibility = Eligibility.ELIGIBLE
     status: NodeStatus = NodeStatus.INITIALIZING
     status_description: str = ""
@@ -110,6 +125,6 @@ class Node(Wire, frozen=True, kw_only=True):
         """True when new work may go there (spec/scheduler.md 1.4)."""
         return (
             self.status == NodeStatus.READY
-            and self.drain is None
+            and self.drain_strategy is None
             and self.scheduling_eligibility == Eligibility.ELIGIBLE
         )

@@ -72,6 +72,7 @@ FS_LOGS = _method("FileSystem.Logs", m.LogsRequest, m.Empty, target="node", stre
 NODE_LIST = _method("Node.List", m.Query, m.NodeListResponse)
 NODE_GET = _method("Node.GetNode", m.IdQuery, m.NodeResponse)
 NODE_ELIGIBILITY = _method("Node.UpdateEligibility", m.NodeEligibilityRequest, m.EvalIdResponse, write=True)
+NODE_DRAIN = _method("Node.UpdateDrain", m.NodeDrainRequest, m.NodeDrainResponse, write=True)
 NODE_STATS = _method("ClientStats.Stats", m.IdQuery, m.HostStatsResponse, target="node")
 NODE_REGISTER = _method(
     "Node.Register", m.NodeRegisterRequest, m.NodeHeartbeatResponse, write=True, node_only=True

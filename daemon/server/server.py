@@ -26,6 +26,7 @@ from daemon.server import node_evals
 from daemon.server.admission import Admission, Limits, Load
 from daemon.server.collect import Ages, collectable
 from daemon.server.context import Clock, Ids, ServerContext
+from daemon.server.drainer import Drainer
 from daemon.server.dryrun import DryRunner
 from daemon.server.endpoints.allocs import AllocEndpoints
 from daemon.server.endpoints.evals import EvalEndpoints
@@ -78,6 +79,7 @@ class Server:
         self.context: ServerContext
         self.evaluation: EvaluationService
         self.launcher: Launcher
+        self.drainer: Drainer
         self.forwarder: Forwarder
         self.address = ""
         self._on_fatal: Callable[[str], None] | None = None
@@ -103,6 +105,7 @@ class Server:
         self.admission = Admission(self.config.limits, self._load)
         self.context.admit = lambda what, stopping: self.admission.check(what, stopping=stopping)
         self.launcher = Launcher(self.context)
+        self.drainer = Drainer(self.context)
         self._log.attach(
             (
                 self.evaluation.observe,
@@ -110,6 +113,7 @@ class Server:
                 self.ring.observe,
                 self._observe_nodes,
                 self.launcher.observe,
+                self.drainer.observe,
                 self.context.observe,
             )
         )
@@ -122,6 +126,7 @@ class Server:
                 self.heartbeats.beat(node.id, self.clock.mono_s())
         self._scope.spawn(self._watch_heartbeats(), "heartbeats")
         self._scope.spawn(self.launcher.run(), "launcher")
+        self._scope.spawn(self.drainer.run(), "drainer")
         self._scope.spawn(self._collect_regularly(), "collection")
         self._scope.spawn(self._watch_log(self._log), "log")
 

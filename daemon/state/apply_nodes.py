@@ -42,14 +42,15 @@ def apply_node_register(draft: Draft, command: NodeRegister) -> None:
             status_description=stored.status_description,
             status_updated_at_ns=stored.status_updated_at_ns,
             scheduling_eligibility=stored.scheduling_eligibility,
-            drain=stored.drain,
+            drain_strategy=stored.drain_strategy,
+            last_drain=stored.last_drain,
             events=stored.events,
             epoch=stored.epoch,
             create_index=stored.create_index,
             modify_index=stored.modify_index,
         )
         if node != stored:
-            _store(draft, stored, node)
+            store_node(draft, stored, node)
     for evaluation in command.evaluations:
         draft.put_eval(evaluation)
 
@@ -69,7 +70,7 @@ def apply_node_status(draft: Draft, command: NodeStatusUpdate) -> None:
         )
         if command.event is not None:
             node = replace(node, events=(*node.events, command.event)[-EVENTS_KEPT:])
-        _store(draft, stored, node)
+        store_node(draft, stored, node)
     for evaluation in command.evaluations:
         draft.put_eval(evaluation)
 
@@ -80,7 +81,7 @@ def apply_node_eligibility(draft: Draft, command: NodeEligibility) -> None:
     if stored is None:
         draft.changes.result = NotFound(f"there is no node {command.node_id}", node_id=command.node_id)
         return
-    if stored.drain is not None and command.eligibility == Eligibility.ELIGIBLE:
+    if stored.drain_strategy is not None and command.eligibility == Eligibility.ELIGIBLE:
         draft.changes.result = Conflict(
             f"node {command.node_id} is draining; end its drain before it is made eligible",
             node_id=command.node_id,
@@ -97,12 +98,13 @@ def apply_node_eligibility(draft: Draft, command: NodeEligibility) -> None:
             scheduling_eligibility=command.eligibility,
             events=(*stored.events, event)[-EVENTS_KEPT:],
         )
-        _store(draft, stored, node)
+        store_node(draft, stored, node)
     for evaluation in command.evaluations:
         draft.put_eval(evaluation)
 
 
-def _store(draft: Draft, before: Node, after: Node) -> None:
+def store_node(draft: Draft, before: Node, after: Node) -> None:
+    """Write a node; its epoch moves when a placement would care."""
     epoch = draft.index if _shape(before) != _shape(after) else before.epoch
     draft.put_node(replace(after, epoch=epoch, modify_index=draft.index))
 
@@ -112,7 +114,7 @@ def _shape(node: Node) -> tuple[object, ...]:
     drivers = {name: (info.detected, info.healthy) for name, info in node.drivers.items()}
     return (
         node.status,
-        node.drain,
+        node.drain_strategy,
         node.scheduling_eligibility,
         node.datacenter,
         node.node_class,

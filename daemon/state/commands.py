@@ -15,7 +15,7 @@ from daemon.model.deployment import Deployment, DeploymentChange
 from daemon.model.enums import ClientStatus, Eligibility, NodeStatus
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
-from daemon.model.node import Node, NodeEvent
+from daemon.model.node import DrainStrategy, Node, NodeEvent
 from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
 from daemon.model.tasks import TaskState
 
@@ -133,6 +133,25 @@ class NodeEligibility(Command, frozen=True, kw_only=True):
     evaluations: tuple[Evaluation, ...] = ()
 
 
+class NodeDrain(Command, frozen=True, kw_only=True):
+    """Begin, change or (None) end the drain of a node, by an operator. Its deadline counts from this entry on.
+
+    `mark_eligible` matters at the end only; without it the node stays ineligible.
+    """
+
+    node_id: str
+    drain: DrainStrategy | None = None
+    mark_eligible: bool = False
+    meta: dict[str, str] = {}
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+class DrainsComplete(Command, frozen=True, kw_only=True):
+    """These drains are done. Node id -> when its drain began: another drain of the node is left alone."""
+
+    drains: dict[str, int]
+
+
 class ClientUpdate(Strict, frozen=True, kw_only=True):
     """What a node says of one of its allocations."""
 
@@ -180,6 +199,8 @@ AnyCommand = (
     | NodeRegister
     | NodeStatusUpdate
     | NodeEligibility
+    | NodeDrain
+    | DrainsComplete
     | AllocClientUpdate
     | AllocTransition
     | Collect

@@ -82,7 +82,7 @@ def state_of(node: Node) -> int:
     """Position in STATE_WORDS."""
     if node.status != NodeStatus.READY:
         return STATE_WORDS.index(node.status.value)
-    if node.drain is not None:
+    if node.drain_strategy is not None:
         return STATE_WORDS.index("draining")
     return READY if node.scheduling_eligibility == Eligibility.ELIGIBLE else STATE_WORDS.index("ineligible")
 

@@ -38,7 +38,9 @@ def eval_input(state: State, evaluation: Evaluation, now_ns: int, seed: int, att
 
 def node_view(node: Node) -> NodeView:
     """A node as the reconciler sees it."""
-    return NodeView(id=node.id, status=node.status, draining=node.drain is not None, ready=node.ready)
+    return NodeView(
+        id=node.id, status=node.status, draining=node.drain_strategy is not None, ready=node.ready
+    )
 
 
 def _matters(alloc: Allocation) -> bool:

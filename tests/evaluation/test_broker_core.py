@@ -128,6 +128,22 @@ def test_eb7_after_an_ack_the_best_follows_and_the_others_are_canceled() -> None
     assert broker.drain_cancelable() == []
 
 
+def test_an_evaluation_that_answers_for_those_of_other_nodes_looks_at_all_nodes() -> None:
+    broker = Broker()
+    for id_, node in (("a", "n1"), ("b", "n2"), ("c", "n3")):
+        broker.enqueue(ev(id_, "job", type="system", node_id=node), 0)
+    broker.ack(*take(broker), 0)
+    got = broker.dequeue(ALL, 0)
+    assert got is not None and got[0].node_id == ""
+    assert len(broker.drain_cancelable()) == 1
+    broker.ack(got[0].id, got[1], 0)
+    for id_ in ("d", "e"):
+        broker.enqueue(ev(id_, "job", type="system", node_id="n1"), 0)
+    broker.ack(*take(broker), 0)
+    again = broker.dequeue(ALL, 0)
+    assert again is not None and again[0].node_id == "n1"
+
+
 def test_eb9_requeue_waits_for_the_ack_and_falls_with_a_nack() -> None:
     broker = Broker()
     broker.enqueue(ev("a"), 0)

@@ -75,7 +75,7 @@ def test_pa3_all_at_once_commits_nothing_then() -> None:
 CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("is down", {"status": NodeStatus.DOWN}),
     ("is disconnected", {"status": NodeStatus.DISCONNECTED}),
-    ("is draining", {"drain": DrainStrategy()}),
+    ("is draining", {"drain_strategy": DrainStrategy()}),
     ("is ineligible", {"scheduling_eligibility": Eligibility.INELIGIBLE}),
     ("has changed since the plan was made (epoch 1, now 2)", {"node_class": "new"}),
 ]

@@ -22,7 +22,6 @@ from daemon.model.job import Job, Task, TaskGroup, VolumeRequest
 from daemon.model.policies import (
     DisconnectStrategy,
     EphemeralDisk,
-    MigrateStrategy,
     ReschedulePolicy,
     RestartPolicy,
     UpdateStrategy,
@@ -57,7 +56,6 @@ NOT_YET = [
     make_job(task_groups=(make_group(update=UpdateStrategy(auto_revert=True)),)),
     make_job(task_groups=(make_group(update=UpdateStrategy(progress_deadline_ns=10**12)),)),
     make_job(task_groups=(make_group(update=UpdateStrategy(health_check="manual")),)),
-    make_job(task_groups=(make_group(migrate=MigrateStrategy()),)),
     make_job(task_groups=(make_group(disconnect=DisconnectStrategy()),)),
     make_job(task_groups=(make_group(ephemeral_disk=EphemeralDisk(migrate=True)),)),
     make_job(task_groups=(make_group(restart_policy=RestartPolicy(render_templates=True)),)),

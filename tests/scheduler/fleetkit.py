@@ -150,7 +150,7 @@ class MiniWorld:
             NodeView(
                 id=n,
                 status=self.nodes[n].status,
-                draining=self.nodes[n].drain is not None,
+                draining=self.nodes[n].drain_strategy is not None,
                 ready=self.nodes[n].ready,
             )
             for n in node_ids

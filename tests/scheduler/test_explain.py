@@ -174,7 +174,7 @@ SITUATIONS: list[tuple[str, list[Node], Job, list[str]]] = [
         [
             make_node("a", status=NodeStatus.DOWN),
             make_node("b", scheduling_eligibility=Eligibility.INELIGIBLE),
-            make_node("c", drain=DrainStrategy()),
+            make_node("c", drain_strategy=DrainStrategy()),
         ],
         make_job(),
         ["of 3 nodes there, these take no new work: 1 down, 1 draining, 1 ineligible", "would serve"],

@@ -37,8 +37,8 @@ def test_a_node_may_not_overwrite_what_servers_decide(world):
     first = world.node(1)
     world.apply(NodeEligibility(time_ns=2, node_id=first.id, eligibility=Eligibility.INELIGIBLE))
     world.apply(NodeStatusUpdate(time_ns=3, node_ids=(first.id,), status=NodeStatus.DOWN))
-    again = world.node(1, drain=DrainStrategy(), http_addr="1.2.3.4:1")
-    assert (again.status, again.scheduling_eligibility, again.drain, again.http_addr) == (
+    again = world.node(1, drain_strategy=DrainStrategy(), http_addr="1.2.3.4:1")
+    assert (again.status, again.scheduling_eligibility, again.drain_strategy, again.http_addr) == (
         NodeStatus.DOWN,
         Eligibility.INELIGIBLE,
         None,
@@ -90,7 +90,7 @@ def test_eligibility(world):
         world.apply(NodeEligibility(time_ns=1, node_id="x", eligibility=Eligibility.ELIGIBLE)).result,
         NotFound,
     )
-    draining = node(1, drain=DrainStrategy(), scheduling_eligibility=Eligibility.INELIGIBLE)
+    draining = node(1, drain_strategy=DrainStrategy(), scheduling_eligibility=Eligibility.INELIGIBLE)
     world.apply(NodeRegister(time_ns=1, node=draining))
     refused = world.apply(NodeEligibility(time_ns=2, node_id=draining.id, eligibility=Eligibility.ELIGIBLE))
     assert isinstance(refused.result, Conflict)

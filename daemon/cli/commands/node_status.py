@@ -67,7 +67,7 @@ def _one(session: Session, node_id: str, stats: bool, verbose: bool, as_json: bo
 
 def _details(session: Session, answer: NodeResponse, verbose: bool) -> None:
     console, color = session.console, session.console.color
-    console.lines(view.node_pairs(answer.node, color=color))
+    console.lines(view.node_pairs(answer.node, time_ns=time.time_ns(), color=color))
     console.section("Drivers", view.drivers(answer.node, color=color))
     console.section("Node Events", view.node_events(answer.node, color=color))
     console.section("Allocated Resources", view.allocated(answer, color=color))

@@ -8,8 +8,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import tzinfo
 
-from daemon.cli.text import Cell, iso, pairs, short, size, span, status, table
-from daemon.model.node import Node
+from daemon.cli.drain_watch import deadline_words
+from daemon.cli.text import Cell, clean, iso, pairs, short, size, span, status, table
+from daemon.model.node import DrainMetadata, Node
 from daemon.rpc.messages import HostStatsResponse, NodeResponse, NodeStub
 
 
@@ -38,8 +39,8 @@ def node_list(stubs: Sequence[NodeStub], *, verbose: bool = False, color: bool =
     return table(header, rows, color=color)
 
 
-def node_pairs(node: Node, *, color: bool = False) -> list[str]:
-    """The facts of a node."""
+def node_pairs(node: Node, *, time_ns: int = 0, color: bool = False, zone: tzinfo | None = None) -> list[str]:
+    """The facts of a node; `time_ns` is now."""
     drivers = ",".join(sorted(name for name, info in node.drivers.items() if info.healthy))
     items: list[tuple[str, Cell]] = [
         ("ID", node.id),
@@ -47,14 +48,26 @@ def node_pairs(node: Node, *, color: bool = False) -> list[str]:
         ("Node Pool", node.node_pool),
         ("Class", node.node_class),
         ("DC", node.datacenter),
-        ("Drain", str(node.drain is not None).lower()),
+        ("Drain", str(node.drain_strategy is not None).lower()),
         ("Eligibility", status(node.scheduling_eligibility)),
         ("Status", status(node.status)),
     ]
     if node.status_description:
         items.append(("Status Description", node.status_description))
+    if node.drain_strategy is not None:
+        items.append(("Drain Deadline", deadline_words(node.drain_strategy, time_ns)))
+    if node.last_drain is not None:
+        items.append(("Last Drain", _last_drain(node.last_drain, zone)))
     items += [("Host Volumes", ",".join(sorted(node.host_volumes))), ("Healthy Drivers", drivers)]
     return pairs(items, color=color)
+
+
+def _last_drain(last: DrainMetadata, zone: tzinfo | None) -> str:
+    text = f"{last.status}, from {iso(last.started_at_ns, zone)}"
+    if last.status != "draining":
+        text += f" to {iso(last.updated_at_ns, zone)}"
+    notes = ", ".join(f"{key}={value}" for key, value in sorted(last.meta.items()))
+    return clean(f"{text} ({notes})" if notes else text)
 
 
 def drivers(node: Node, *, color: bool = False) -> list[str]:

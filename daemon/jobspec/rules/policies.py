@@ -9,7 +9,7 @@ from daemon.jobspec.diagnostics import nearest
 from daemon.jobspec.duration import format_duration
 from daemon.jobspec.rules.problem import Report
 from daemon.model.enums import JobType
-from daemon.model.policies import SECOND, ReschedulePolicy, RestartPolicy, UpdateStrategy
+from daemon.model.policies import SECOND, MigrateStrategy, ReschedulePolicy, RestartPolicy, UpdateStrategy
 
 _FUNCTIONS = ("constant", "exponential", "fibonacci")
 
@@ -95,12 +95,31 @@ def check_update(update: UpdateStrategy, job_type: JobType, report: Report) -> N
         report.error("", f'a job of type "{job_type}" has no update block', "remove it")
         return
     one_of(report, "health_check", update.health_check, ("checks", "task_states", "manual"))
-    report.need(update.max_parallel >= 0, "max_parallel", "max_parallel cannot be negative")
-    report.need(update.min_healthy_time_ns >= 0, "min_healthy_time", "min_healthy_time cannot be negative")
-    report.need(update.healthy_deadline_ns > 0, "healthy_deadline", "healthy_deadline is more than 0")
-    if update.min_healthy_time_ns >= update.healthy_deadline_ns > 0:
+    _check_health(update, report)
+
+
+def check_migrate(migrate: MigrateStrategy, job_type: JobType, report: Report) -> None:
+    """A migrate block."""
+    if job_type is not JobType.SERVICE:
+        if migrate == MigrateStrategy():
+            report.warn("", f'drains do not pace jobs of type "{job_type}": the migrate block has no effect')
+        else:
+            report.error("", f'a job of type "{job_type}" has no migrate block', "remove it")
+        return
+    one_of(report, "health_check", migrate.health_check, ("checks", "task_states"))
+    if migrate.max_parallel == 0:
+        message = "with max_parallel 0 a drain moves nothing before its deadline"
+        report.warn("max_parallel", message)
+    _check_health(migrate, report)
+
+
+def _check_health(rules: UpdateStrategy | MigrateStrategy, report: Report) -> None:
+    report.need(rules.max_parallel >= 0, "max_parallel", "max_parallel cannot be negative")
+    report.need(rules.min_healthy_time_ns >= 0, "min_healthy_time", "min_healthy_time cannot be negative")
+    report.need(rules.healthy_deadline_ns > 0, "healthy_deadline", "healthy_deadline is more than 0")
+    if rules.min_healthy_time_ns >= rules.healthy_deadline_ns > 0:
         message = (
-            f"min_healthy_time ({format_duration(update.min_healthy_time_ns)}) is less than"
-            f" healthy_deadline ({format_duration(update.healthy_deadline_ns)})"
+            f"min_healthy_time ({format_duration(rules.min_healthy_time_ns)}) is less than"
+            f" healthy_deadline ({format_duration(rules.healthy_deadline_ns)})"
         )
         report.error("min_healthy_time", message)

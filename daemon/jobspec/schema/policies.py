@@ -19,6 +19,7 @@ from daemon.model.policies import (
     EphemeralDisk,
     Lifecycle,
     LogRotation,
+    MigrateStrategy,
     ParameterizedConfig,
     PeriodicConfig,
     ReschedulePolicy,
@@ -31,6 +32,12 @@ from daemon.model.policies import (
 _SUGAR = ("version", "semver", "regexp", "set_contains", "set_contains_all", "set_contains_any")
 
 _UPDATE = {
+    "max_parallel": "max_parallel",
+    "health_check": "health_check",
+    "min_healthy_time_ns": "min_healthy_time",
+    "healthy_deadline_ns": "healthy_deadline",
+}
+_MIGRATE = {
     "max_parallel": "max_parallel",
     "health_check": "health_check",
     "min_healthy_time_ns": "min_healthy_time",
@@ -110,6 +117,13 @@ def update(job_type: JobType, *layers: Fields | None) -> UpdateStrategy | None:
         return None
     base = default_update(job_type) or UpdateStrategy()
     return msgspec.structs.replace(base, **_merged(_UPDATE, *layers))
+
+
+def migrate(*layers: Fields | None) -> MigrateStrategy | None:
+    """The migrate block, if any layer gives one."""
+    if not any(layer is not None for layer in layers):
+        return None
+    return MigrateStrategy(**_merged(_MIGRATE, *layers))
 
 
 def reschedule(job_type: JobType, *layers: Fields | None) -> ReschedulePolicy | None:

@@ -93,6 +93,15 @@ UPDATE = BlockDef(
         healthy_deadline="duration",
     ),
 )
+MIGRATE = BlockDef(
+    "migrate",
+    _keys(
+        max_parallel="int",
+        health_check="string",
+        min_healthy_time="duration",
+        healthy_deadline="duration",
+    ),
+)
 RESCHEDULE = BlockDef(
     "reschedule",
     _keys(
@@ -175,6 +184,7 @@ GROUP = BlockDef(
         Child("restart", RESTART),
         Child("reschedule", RESCHEDULE),
         Child("update", UPDATE),
+        Child("migrate", MIGRATE),
         Child("ephemeral_disk", EPHEMERAL_DISK),
         Child("meta", None),
     ),
@@ -202,6 +212,7 @@ JOB = BlockDef(
         Child("group", GROUP, many=True, labels=1),
         Child("task", TASK, many=True, labels=1),
         Child("update", UPDATE),
+        Child("migrate", MIGRATE),
         Child("reschedule", RESCHEDULE),
         Child("meta", None),
     ),

@@ -15,8 +15,9 @@ import msgspec
 
 from daemon.model.alloc import Allocation
 from daemon.model.enums import JobType
+from daemon.model.health import health_rules
 from daemon.model.job import Job, Task, TaskGroup
-from daemon.model.policies import RestartPolicy, UpdateStrategy
+from daemon.model.policies import RestartPolicy
 
 
 class Role(StrEnum):
@@ -107,13 +108,10 @@ def task_spec(job: Job, group: TaskGroup, task: Task, *, max_kill_timeout_ns: in
 
 def alloc_spec(alloc: Allocation, job: Job, group: TaskGroup, *, max_kill_timeout_ns: int) -> AllocSpec:
     """The spec of an allocation of that version of the job."""
+    rules = health_rules(job, group, alloc.deployment_id)
     health = None
-    if job.type == JobType.SERVICE or (job.type == JobType.SYSTEM and alloc.deployment_id):
-        update = group.update or job.update or UpdateStrategy()
-        if update.health_check != "manual":
-            health = HealthSpec(
-                min_healthy_ns=update.min_healthy_time_ns, deadline_ns=update.healthy_deadline_ns
-            )
+    if rules is not None and rules.health_check != "manual":
+        health = HealthSpec(min_healthy_ns=rules.min_healthy_time_ns, deadline_ns=rules.healthy_deadline_ns)
     return AllocSpec(
         alloc_id=alloc.id,
         tasks=tuple(

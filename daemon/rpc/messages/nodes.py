@@ -51,6 +51,29 @@ class NodeEligibilityRequest(Write, frozen=True, kw_only=True):
     eligibility: str
 
 
+class DrainSpec(Wire, frozen=True, kw_only=True):
+    """The drain that is asked for. `deadline_ns`: 0 none, less than 0 at once."""
+
+    deadline_ns: int = 0
+    ignore_system_jobs: bool = False
+
+
+class NodeDrainRequest(Write, frozen=True, kw_only=True):
+    """Begin or change the drain of a node; without `drain_spec` end it. `mark_eligible` matters at the end only."""
+
+    node_id: str
+    drain_spec: DrainSpec | None = None
+    mark_eligible: bool = False
+    meta: dict[str, str] = {}
+
+
+class NodeDrainResponse(Answer, frozen=True, kw_only=True):
+    """`node_modify_index` is that of the node with its drain."""
+
+    node_modify_index: int = 0
+    eval_id: str = ""
+
+
 class HostStatsResponse(Answer, frozen=True, kw_only=True):
     """Use of the machine now."""
 

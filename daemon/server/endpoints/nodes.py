@@ -14,8 +14,9 @@ from daemon.model.alloc import Allocation
 from daemon.model.base import NS_PER_S
 from daemon.model.enums import Eligibility, NodeStatus
 from daemon.model.errors import InvalidInput, NotFound, PermissionDenied
+from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
-from daemon.model.node import Node, NodeEvent
+from daemon.model.node import DrainStrategy, Node, NodeEvent
 from daemon.rpc import messages as m
 from daemon.rpc import methods
 from daemon.rpc.dispatch import Caller, Dispatcher, require
@@ -28,6 +29,7 @@ from daemon.server.queries import WAIT_MAX_S, blocking, page, resolve
 from daemon.state.commands import (
     AllocClientUpdate,
     ClientUpdate,
+    NodeDrain,
     NodeEligibility,
     NodeRegister,
     NodeStatusUpdate,
@@ -51,6 +53,7 @@ class NodeEndpoints:
         dispatcher.serve(methods.NODE_LIST, self.list)
         dispatcher.serve(methods.NODE_GET, self.get)
         dispatcher.serve(methods.NODE_ELIGIBILITY, self.eligibility)
+        dispatcher.serve(methods.NODE_DRAIN, self.drain)
         dispatcher.serve(methods.NODE_REGISTER, self.register)
         dispatcher.serve(methods.NODE_HEARTBEAT, self.heartbeat)
         dispatcher.serve(methods.NODE_ALLOCS, self.allocs)
@@ -113,6 +116,34 @@ class NodeEndpoints:
             )
         )
         return m.EvalIdResponse(index=changes.index, eval_id=evaluations[0].id if evaluations else "")
+
+    async def drain(self, request: m.NodeDrainRequest, caller: Caller) -> m.NodeDrainResponse:
+        """Begin, change or end the drain of a node."""
+        node = self._node(resolve(self._context.state, "nodes", request.node_id, "node"))
+        spec = request.drain_spec
+        drain = None
+        evaluations: tuple[Evaluation, ...] = ()
+        if spec is not None:
+            if request.mark_eligible:
+                raise InvalidInput("a node that begins to drain cannot be made eligible; give one of the two")
+            drain = DrainStrategy(deadline_ns=spec.deadline_ns, ignore_system_jobs=spec.ignore_system_jobs)
+        elif request.mark_eligible:
+            evaluations = node_evals.for_system_jobs(self._context, node)
+        changes = await self._context.propose(
+            NodeDrain(
+                time_ns=self._context.clock.now_ns(),
+                node_id=node.id,
+                drain=drain,
+                mark_eligible=request.mark_eligible,
+                meta=request.meta,
+                evaluations=evaluations,
+            )
+        )
+        return m.NodeDrainResponse(
+            index=changes.index,
+            node_modify_index=changes.index,
+            eval_id=evaluations[0].id if evaluations else "",
+        )
 
     # ---- for nodes ----
 
@@ -267,7 +298,7 @@ def _stub(node: Node) -> m.NodeStub:
         node_pool=node.node_pool,
         address=node.attributes.get("unique.network.ip-address", ""),
         version=node.attributes.get("nomad.version", ""),
-        drain=node.drain is not None,
+        drain=node.drain_strategy is not None,
         scheduling_eligibility=node.scheduling_eligibility.value,
         status=node.status.value,
         status_description=node.status_description,

@@ -5,7 +5,7 @@ job "a" {
   }
   spread { attribute = "${node.datacenter}" }
   vault { role = "x" }
-  migrate {}
+
   multiregion {}
   ui {}
   group "g" {
