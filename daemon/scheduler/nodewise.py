@@ -68,6 +68,11 @@ class Nodewise:
         if alloc.desired_transition.migrate:
             decision.stops.append(Stop(alloc, ASKED))
             return False
+        node = self.nodes.get(alloc.node_id)
+        if node is not None and node.draining:
+            # it stays until the drain asks for its stop, whatever the spec says by now
+            decision.ignored += 1
+            return False
         ready = row >= 0 and bool(self.fleet.ready[row])
         if row < 0 or (not ready and changed) or (ready and not targeted[row]):
             decision.stops.append(Stop(alloc, NOT_TARGETED))

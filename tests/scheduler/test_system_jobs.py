@@ -9,6 +9,7 @@ import msgspec
 from daemon.model.alloc import AllocHealth, DesiredTransition
 from daemon.model.enums import ClientStatus, Eligibility, EvalStatus, JobType, NodeStatus
 from daemon.model.job import Job
+from daemon.model.node import DrainStrategy
 from daemon.model.policies import Constraint, UpdateStrategy
 from daemon.model.resources import Network, Port
 from tests.scheduler.fleetkit import MiniWorld, make_eval, make_group, make_job, make_node
@@ -97,6 +98,16 @@ def test_sy6_two_at_a_time_by_health() -> None:
             if alloc.job_version == 1:
                 w.change(alloc.id, deployment_status=AllocHealth(healthy=True))
         assert sum(alloc.job_version == 1 for alloc in w.live()) == 2 * step
+
+
+def test_sy5_a_draining_node_keeps_its_allocation_even_when_the_spec_changes() -> None:
+    w = MiniWorld([make_node("a"), make_node("b")])
+    job = system()
+    w.run(job)
+    w.set_node(make_node("a", drain_strategy=DrainStrategy(), scheduling_eligibility=Eligibility.INELIGIBLE))
+    w.run(newer(job, meta={"changed": "1"}))
+    assert "node-a" in where(w)
+    assert [alloc.job_version for alloc in w.live() if alloc.node_id == "node-a"] == [0]
 
 
 def test_in_place_lost_stopped_and_untargeted() -> None:

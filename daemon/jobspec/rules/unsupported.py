@@ -47,10 +47,7 @@ def _update(update: UpdateStrategy, report: Report) -> None:
 
 
 def _group(group: TaskGroup, report: Report) -> None:
-    for key, held in (
-        ("migrate", group.migrate),
-        ("disconnect", group.disconnect),
-    ):
+    for key, held in (("disconnect", group.disconnect),):
         _block(report, key, held)
     if group.update is not None:
         _update(group.update, report.below("update"))
