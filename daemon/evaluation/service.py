@@ -227,7 +227,8 @@ class EvaluationService:
         self.launches.flush()
         self._flights.clear()
         self._again.clear()
-        self.tracker.rebuild(self._state.index, self._state.nodes(), self._state.allocs())
+        blocks, allocs = self._state.alloc_holdings()
+        self.tracker.rebuild(self._state.index, self._state.nodes(), allocs, blocks)
         self._line_up_again()
         for evaluation in self._state.evals():
             self._observe_eval(None, evaluation)

@@ -1,4 +1,8 @@
-"""A bounded ring of the last changes, for the event stream. Slow readers that fall out of it must resync. Pure."""
+"""A bounded ring of the last changes, for the event stream. Slow readers that fall out of it must resync. Pure.
+
+Theory: what an entry changed are whole rows, before and after; a few thousand entries with hundreds of rows each would
+be gigabytes. So the ring is bounded by rows, too.
+"""
 
 from __future__ import annotations
 
@@ -13,6 +17,8 @@ from daemon.state.changes import Changes
 
 #: entries kept; at 1,000 writes a second a reader may be four seconds late.
 RING_MAX = 4096
+#: changed rows kept, before and after each about 2 KB with what they refer to; the newest entry stays in any case.
+ROWS_MAX = 16_384
 
 
 class StreamEvent(Wire, frozen=True, kw_only=True):
@@ -29,15 +35,26 @@ class StreamEvent(Wire, frozen=True, kw_only=True):
 class ChangeRing:
     """Keeps references to Changes; events are made only for readers."""
 
-    def __init__(self, size: int = RING_MAX) -> None:
-        self._ring: deque[Changes] = deque(maxlen=size)
+    def __init__(self, size: int = RING_MAX, rows: int = ROWS_MAX) -> None:
+        self._ring: deque[Changes] = deque()
+        self._size = size
+        self._rows_max = rows
+        self._rows = 0
+        #: index of the newest entry that has left the ring.
+        self._left = 0
 
     def observe(self, changes: Changes) -> None:
         """Consumer of changes."""
         if changes.reset:
             self._ring.clear()
+            self._rows = self._left = 0
         elif not changes.empty:
             self._ring.append(changes)
+            self._rows += _rows(changes)
+            while len(self._ring) > self._size or (self._rows > self._rows_max and len(self._ring) > 1):
+                oldest = self._ring.popleft()
+                self._rows -= _rows(oldest)
+                self._left = oldest.index
 
     def since(self, index: int) -> Iterator[Changes]:
         """Entries after `index`, oldest first."""
@@ -45,9 +62,12 @@ class ChangeRing:
 
     def lost(self, index: int) -> bool:
         """True when entries after `index` have left the ring already."""
-        return bool(
-            index and self._ring and self._ring.maxlen == len(self._ring) and self._ring[0].index > index + 1
-        )
+        return 0 < index < self._left
+
+
+def _rows(changes: Changes) -> int:
+    """Rows that an entry keeps alive; a block's are columns."""
+    return len(changes.allocs) + len(changes.evals) + len(changes.jobs) + len(changes.nodes)
 
 
 def events_of(changes: Changes) -> Iterator[StreamEvent]:

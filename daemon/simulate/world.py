@@ -53,7 +53,8 @@ class World:
         self.seed = seed
         self.now_ns = max(now_ns, state.time_ns, 1)
         self.tracker = FleetTracker()
-        self.tracker.rebuild(state.index, state.nodes(), state.allocs())
+        blocks, allocs = state.alloc_holdings()
+        self.tracker.rebuild(state.index, state.nodes(), allocs, blocks)
         #: job -> group -> why some of it has no node, after the job's last evaluation.
         self.failed: dict[JobKey, dict[str, AllocMetric]] = {}
         #: job -> group -> how many allocations have no node.

@@ -31,6 +31,7 @@ from daemon.state.alloc_rows import (
     patched,
     unpacked,
 )
+from daemon.state.newest import RowOrder
 from daemon.state.node_codes import NodeCodes
 from daemon.state.runs import Runs
 from daemon.state.table import ID_SHARDS, Table, id_shard, number_shard, prefix_shard
@@ -81,6 +82,7 @@ class AllocTable:
         self._eval_rows: dict[str, dict[str, None]] = {}
         self._node_rows: dict[str, dict[str, None]] = {}
         self._dead_slots = 0
+        self.row_order = RowOrder()
         #: slots found ahead of a command that touches many, or read last; each is checked when it is used.
         self._known: dict[str, int] = {}
 
@@ -228,6 +230,7 @@ class AllocTable:
             self._dead_slots += 1
         else:
             del counts.rows[alloc.id]
+            self.row_order.discard(alloc)
             _discard(self._eval_rows, alloc.eval_id, alloc.id)
             _discard(self._node_rows, alloc.node_id, alloc.id)
         if not counts.blocks and not counts.rows:
@@ -274,6 +277,7 @@ class AllocTable:
         self.count += 1
         if row.slot == NO_SLOT:
             self._counts(alloc).rows[alloc.id] = None
+            self.row_order.add(alloc)
             self._eval_rows.setdefault(alloc.eval_id, {})[alloc.id] = None
             self._node_rows.setdefault(alloc.node_id, {})[alloc.id] = None
 
@@ -341,9 +345,10 @@ class AllocTable:
 
     def _from_slot(self, slot: int) -> Allocation | None:
         entry = self.blocks.get(slot >> ROW_BITS)
-        return None if entry is None else self._row_of(entry, slot & ROW_MASK)
+        return None if entry is None else self.row_of(entry, slot & ROW_MASK)
 
-    def _row_of(self, entry: StoredBlock, number: int) -> Allocation | None:
+    def row_of(self, entry: StoredBlock, number: int) -> Allocation | None:
+        """A row of a block as it is now; None when it was collected."""
         mark = entry.state_of(number)
         if mark == COLLECTED:
             return None
@@ -355,7 +360,7 @@ class AllocTable:
 
     def _of_block(self, entry: StoredBlock) -> Iterator[Allocation]:
         for number in range(entry.facts.count):
-            alloc = self._row_of(entry, number)
+            alloc = self.row_of(entry, number)
             if alloc is not None:
                 yield alloc
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
-from daemon.model.alloc import Allocation
+from daemon.model.alloc import Allocation, AllocBlock
 from daemon.model.base import decode
 from daemon.model.errors import InvalidInput, check
 from daemon.model.evaluation import Evaluation
@@ -37,7 +37,9 @@ from daemon.state.alloc_rows import NO_SLOT, pack
 from daemon.state.apply_plan import apply_plan
 from daemon.state.changes import TABLES, Changes
 from daemon.state.draft import Draft
+from daemon.state.holdings import holdings
 from daemon.state.job_index import Children
+from daemon.state.newest import Found, Wanted, newest
 from daemon.state.snapshot import StateSnapshot, read_pieces
 from daemon.state.strict import decode_strict
 from daemon.state.tables import Tables
@@ -241,6 +243,20 @@ class State:
     def allocs(self) -> Iterator[Allocation]:
         """All allocations, each made as it is read. Do not apply while iterating."""
         return self._tables.allocs.all()
+
+    def allocs_newest(self, start: int, wanted: Wanted) -> Iterator[Found]:
+        """Allocations by age, newest first, from create_index `start` on down; each is made when it is asked for.
+
+        `wanted`: (namespace, job id) -> whether they are in question.
+        """
+        return newest(self._tables.allocs, start, wanted)
+
+    def alloc_holdings(self) -> tuple[Iterator[AllocBlock], Iterator[Allocation]]:
+        """All that holds room on nodes: blocks of what still runs as it was placed, and the rest one by one.
+
+        For who counts usage anew; far cheaper than `allocs`. Do not apply while iterating.
+        """
+        return holdings(self._tables.allocs)
 
     def allocs_by_job(self, namespace: str, job_id: str) -> Iterator[Allocation]:
         """A job's allocations, each made as it is read."""

@@ -148,7 +148,8 @@ class FleetTracker:
         self._usage_stamp[rows] = self.sequence
         for values in block_ports(block):
             for row, port in zip(rows[positions].tolist(), values.tolist(), strict=True):
-                self._take_port(row, port)
+                if port:
+                    self._take_port(row, port)
 
     def _count(self, alloc: Allocation, sign: int) -> None:
         if alloc.client_terminal:

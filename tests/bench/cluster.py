@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import time
+from collections import deque
 from pathlib import Path
 
 import msgspec
@@ -53,6 +54,29 @@ def _cpu_s(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
+class Stalls:
+    """How long the loop kept others waiting: looked at every few milliseconds, the worst of each kept second."""
+
+    EVERY_S = 0.005
+    KEPT = 900
+
+    def __init__(self) -> None:
+        #: (whole second of the monotonic clock, longest stall in it in ms).
+        self.seconds: deque[tuple[int, float]] = deque(maxlen=self.KEPT)
+
+    async def watch(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            before = time.monotonic()
+            await asyncio.sleep(self.EVERY_S)
+            now = time.monotonic()
+            late_ms = (now - before - self.EVERY_S) * 1000
+            if self.seconds and self.seconds[-1][0] == int(now):
+                self.seconds[-1] = (int(now), max(late_ms, self.seconds[-1][1]))
+            else:
+                self.seconds.append((int(now), late_ms))
+
+
 async def serve(data_dir: Path, port: int, workers: int) -> None:
     """Serve the server role on loopback. Heartbeats are not judged: nobody beats for these nodes."""
     stop = asyncio.Event()
@@ -67,13 +91,17 @@ async def serve(data_dir: Path, port: int, workers: int) -> None:
         stats = server.stats()
         workers = sum(_cpu_s(worker.process.pid) for worker in server.evaluation.pool.workers.values())
         stats["process"] = {"cpu_s": time.process_time(), "workers_cpu_s": workers}
+        stats["stalls"] = {"seconds": list(stalls.seconds)}
         return m.AgentSelfResponse(stats=msgspec.to_builtins(stats))
 
     dispatcher.serve(methods.AGENT_SELF, describe)
     listener = Listener(dispatcher)
     server.address = await listener.start(parse_address(f"127.0.0.1:{port}"))
     print(f"listening {server.address}", flush=True)
+    stalls = Stalls()
+    watching = asyncio.create_task(stalls.watch())
     await stop.wait()
+    watching.cancel()
     await listener.close()
     await server.close()
 

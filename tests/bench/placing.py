@@ -26,46 +26,57 @@ WINDOW = 64
 class Cluster:
     """A server process on a directory of its own, and a connection to it."""
 
-    def __init__(self, client: Client, directory: Path, process: asyncio.subprocess.Process) -> None:
-        self.client = client
+    def __init__(self, directory: Path, workers: int) -> None:
         self.directory = directory
-        self._process = process
+        self.workers = workers
+        self.client: Client
+        self.process: asyncio.subprocess.Process
+
+    async def start(self, limit_s: float = 60) -> None:
+        """Start the process and connect."""
+        self.process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "tests.bench.cluster",
+            str(self.directory),
+            "0",
+            str(self.workers),
+            stdout=asyncio.subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        line = (await asyncio.wait_for(self.process.stdout.readline(), limit_s)).decode()
+        self.client = Client(parse_address(line.split()[1]))
+        await self.client.start()
 
     async def stop(self) -> None:
         """Stop the server; the directory stays for a look."""
-        await self.client.close()
-        if self._process.returncode is None:
-            self._process.send_signal(signal.SIGTERM)
-            await asyncio.wait_for(self._process.wait(), 120)
+        if hasattr(self, "client"):
+            await self.client.close()
+        if self.process.returncode is None:
+            self.process.send_signal(signal.SIGTERM)
+            await asyncio.wait_for(self.process.wait(), 120)
+
+    def memory_mb(self) -> float:
+        """Resident memory of the server's process now."""
+        for line in Path(f"/proc/{self.process.pid}/status").read_text().splitlines():
+            if line.startswith("VmRSS:"):
+                return int(line.split()[1]) / 1000
+        return 0.0
 
 
 @asynccontextmanager
 async def cluster(workers: int) -> AsyncIterator[Cluster]:
     """Start one; afterwards it is stopped and its directory removed."""
     with tempfile.TemporaryDirectory(prefix="encamp-bench-") as directory:
-        process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.bench.cluster",
-            directory,
-            "0",
-            str(workers),
-            stdout=asyncio.subprocess.PIPE,
-        )
-        assert process.stdout is not None
+        running = Cluster(Path(directory), workers)
         try:
-            line = (await asyncio.wait_for(process.stdout.readline(), 30)).decode()
-            client = Client(parse_address(line.split()[1]))
-            await client.start()
-            running = Cluster(client, Path(directory), process)
-            try:
-                yield running
-            finally:
-                await running.stop()
+            await running.start()
+            yield running
+            await running.stop()
         finally:
-            if process.returncode is None:
-                process.kill()
-                await process.wait()
+            if running.process.returncode is None:
+                running.process.kill()
+                await running.process.wait()
 
 
 async def windowed(calls: Sequence[object], send: object) -> None:

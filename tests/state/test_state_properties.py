@@ -12,11 +12,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.model.alloc import Allocation
 from daemon.model.base import encode
 from daemon.model.enums import ClientStatus
 from daemon.model.errors import InvalidInput
 from daemon.state.commands import Envelope
+from daemon.state.newest import index_of_key
 from daemon.state.state import State
+from daemon.state.tracker import FleetTracker
 from tests.state.random_commands import JOBS, Commands
 from tests.state.slow_twin import SlowTwin
 
@@ -51,9 +54,41 @@ def same(state: State, twin: SlowTwin) -> None:
             for name, status in (("starting", "pending"), ("running", "running")):
                 count = sum(a.client_status == ClientStatus(status) for a in mine)
                 assert getattr(group, name) == count
+    paged(state, rows)
+    holds(state)
     for eval_id in {a.eval_id for a in rows}:
         mine = {a.id for a in rows if a.eval_id == eval_id}
         assert {a.id for a in state.allocs_by_eval(eval_id)} == mine
+
+
+def paged(state: State, rows: list[Allocation]) -> None:
+    """The order of age, from any place on, with what the key of each promises."""
+    found = list(state.allocs_newest(2**62, lambda _namespace, _job: True))
+    wanted = sorted(rows, key=lambda a: f"{2**62 - a.create_index:019d}.{a.name}.{a.id}")
+    assert [each.make() for each in found] == wanted
+    assert [(each.name, each.id, each.create_index) for each in found] == [
+        (a.name, a.id, a.create_index) for a in wanted
+    ]
+    for at in (0, len(found) // 2, len(found) - 1) if found else ():
+        start = index_of_key(found[at].key)
+        later = [each.id for each in state.allocs_newest(start, lambda _namespace, job: job == JOBS[0])]
+        assert later == [a.id for a in wanted if a.create_index <= start and a.job_id == JOBS[0]]
+
+
+def holds(state: State) -> None:
+    """Usage counted from blocks is the usage counted row by row."""
+    by_row, by_block = FleetTracker(), FleetTracker()
+    by_row.rebuild(state.index, state.nodes(), state.allocs())
+    blocks, allocs = state.alloc_holdings()
+    by_block.rebuild(state.index, state.nodes(), allocs, blocks)
+    for node_id, row in by_row.fleet.row_of.items():
+        other = by_block.fleet.row_of.get(node_id)
+        if other is None:
+            assert not by_row.fleet.total[:, row].any(), node_id
+            continue
+        assert (by_row.fleet.wanted[:, row] == by_block.fleet.wanted[:, other]).all(), node_id
+        assert (by_row.fleet.stopping[:, row] == by_block.fleet.stopping[:, other]).all(), node_id
+        assert by_row.fleet.ports.get(row) == by_block.fleet.ports.get(other), node_id
 
 
 def picture(state: State) -> list[bytes]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -15,6 +16,7 @@ from daemon.rpc.dispatch import Caller, Dispatcher
 from daemon.server.context import ServerContext
 from daemon.server.queries import blocking, namespace_of, page, resolve
 from daemon.state.commands import AllocTransition
+from daemon.state.newest import Found, Wanted, index_of_key
 
 
 class AllocEndpoints:
@@ -42,33 +44,39 @@ class AllocEndpoints:
         state = self._context.state
 
         def read() -> m.AllocListResponse:
-            namespace = namespace_of(request.namespace)
-            found: Iterable[Allocation]
-            if request.eval:
-                found = state.allocs_by_eval(resolve(state, "evals", request.eval, "evaluation"))
-            elif request.node:
-                found = state.allocs_by_node(resolve(state, "nodes", request.node, "node"))
-                namespace = "*"
-            elif request.job and namespace != "*":
-                found = state.allocs_by_job(namespace, request.job)
+            found: Iterable[Found]
+            if request.eval or request.node:
+                found = self._of_one(request)
             else:
-                found = state.allocs()
-            wanted = [
-                alloc
-                for alloc in found
-                if namespace in ("*", alloc.namespace)
-                and alloc.id.startswith(request.prefix)
-                and (not request.job or alloc.job_id == request.job)
-            ]
-            wanted.sort(key=lambda alloc: (-alloc.create_index, alloc.name, alloc.id))
-            taken, token = page(wanted, lambda a: f"{2**62 - a.create_index:019d}.{a.name}.{a.id}", request)
+                found = state.allocs_newest(index_of_key(request.next_token), _wanted(request))
+            chosen = (each for each in found if each.id.startswith(request.prefix))
+            taken, token = page(chosen, lambda each: each.key, request)
+            rows = (each.make() for each in taken)
             return m.AllocListResponse(
                 index=state.table_index("allocs"),
-                allocations=tuple(msgspec.structs.replace(alloc, metrics=None) for alloc in taken),
+                allocations=tuple(
+                    msgspec.structs.replace(row, metrics=None) for row in rows if row is not None
+                ),
                 next_token=token,
             )
 
         return await blocking(self._context, request, read)
+
+    def _of_one(self, request: m.AllocListRequest) -> Sequence[Found]:
+        """Those of one evaluation or node: few enough to be sorted."""
+        state = self._context.state
+        if request.eval:
+            allocs = state.allocs_by_eval(resolve(state, "evals", request.eval, "evaluation"))
+            wanted = _wanted(request)
+        else:
+            allocs = state.allocs_by_node(resolve(state, "nodes", request.node, "node"))
+            wanted = _wanted(msgspec.structs.replace(request, namespace="*"))
+        found = [
+            Found(alloc.create_index, alloc.name, alloc.id, partial(state.alloc, alloc.id))
+            for alloc in allocs
+            if wanted(alloc.namespace, alloc.job_id)
+        ]
+        return sorted(found, key=lambda each: each.key)
 
     async def get(self, request: m.IdQuery, caller: Caller) -> m.AllocResponse:
         """One allocation, with the job version that it runs."""
@@ -99,3 +107,13 @@ class AllocEndpoints:
             )
         )
         return m.EvalIdResponse(index=changes.index, eval_id=evaluation.id, eval_create_index=changes.index)
+
+
+def _wanted(request: m.AllocListRequest) -> Wanted:
+    """Which jobs' allocations are asked for."""
+    namespace, job = namespace_of(request.namespace), request.job
+
+    def wanted(its_namespace: str, its_job: str) -> bool:
+        return namespace in ("*", its_namespace) and job in ("", its_job)
+
+    return wanted
