@@ -96,7 +96,8 @@ def _fresh(node: Node) -> Node:
     blank = Node(id="", status=node.status)
     return replace(
         node,
-        drain=None,
+        drain_strategy=None,
+        last_drain=None,
         scheduling_eligibility=blank.scheduling_eligibility,
         status=type(node.status).READY,
         events=(),
