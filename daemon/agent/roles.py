@@ -24,6 +24,7 @@ def server_config(config: AgentConfig, data_dir: Path) -> ServerConfig:
             eval_ns=int(server.eval_gc_threshold_s * NS_PER_S),
             batch_eval_ns=int(server.batch_eval_gc_threshold_s * NS_PER_S),
             job_ns=int(server.job_gc_threshold_s * NS_PER_S),
+            deployment_ns=int(server.deployment_gc_threshold_s * NS_PER_S),
             node_ns=int(server.node_gc_threshold_s * NS_PER_S),
         ),
         collect_interval_s=server.job_gc_interval_s,

@@ -81,6 +81,14 @@ class Task(Wire, frozen=True, kw_only=True):
     port_labels: dict[str, str] = {}
 
 
+class VersionTag(Wire, frozen=True, kw_only=True):
+    """A name that keeps a version of a job from being forgotten."""
+
+    name: str
+    description: str = ""
+    tagged_time_ns: int = 0
+
+
 class TaskGroup(Wire, frozen=True, kw_only=True):
     """Tasks that are placed together on one node, `count` times."""
 
@@ -139,6 +147,9 @@ class Job(Wire, frozen=True, kw_only=True):
     stop: bool = False
     stable: bool = False
     version: int = 0
+    version_tag: VersionTag | None = None
+    #: ours: this version repeats that one, which was known to be good, and needs no canaries; -1: it is new.
+    reverts_to: int = -1
     status: JobStatus = JobStatus.PENDING
     status_description: str = ""
     submit_time_ns: int = 0

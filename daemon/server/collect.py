@@ -1,7 +1,8 @@
-"""Garbage collection: which evaluations, allocations, jobs and nodes may be forgotten. Pure.
+"""Garbage collection: which evaluations, allocations, jobs, deployments and nodes may be forgotten. Pure.
 
 Theory: ages are by the leader's clock. An evaluation goes only with all of its allocations; a job goes when it is
-dead and all of its evaluations can go; a node when it is down and holds nothing. The writes are split, so that no
+dead, none of its versions has a tag, and all of its evaluations can go; a deployment when it and its allocations
+are over; a node when it is down and holds nothing. The writes are split, so that no
 log entry grows beyond its bound.
 
 Source: spec/scheduler.md 10.
@@ -15,6 +16,7 @@ import msgspec
 
 from daemon.model.alloc import Allocation
 from daemon.model.base import NS_PER_S
+from daemon.model.deployment import Deployment
 from daemon.model.enums import ClientStatus, DesiredStatus, JobStatus, JobType, NodeStatus
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
@@ -32,16 +34,17 @@ class Ages(msgspec.Struct, frozen=True, kw_only=True):
     eval_ns: int = HOUR_NS
     batch_eval_ns: int = 24 * HOUR_NS
     job_ns: int = 4 * HOUR_NS
+    deployment_ns: int = HOUR_NS
     node_ns: int = 24 * HOUR_NS
 
     @classmethod
     def now(cls) -> Ages:
         """For `system gc`."""
-        return cls(eval_ns=1, batch_eval_ns=1, job_ns=1, node_ns=1)
+        return cls(eval_ns=1, batch_eval_ns=1, job_ns=1, deployment_ns=1, node_ns=1)
 
 
 def collectable(state: State, now_ns: int, ages: Ages) -> Iterator[Collect]:
-    """Commands that forget all that may go, in their order: evaluations, jobs, nodes last."""
+    """Commands that forget all that may go, in their order: evaluations, jobs, deployments, nodes last."""
     evals: list[str] = []
     allocs: list[str] = []
     for evaluation in list(state.evals()):
@@ -63,6 +66,9 @@ def collectable(state: State, now_ns: int, ages: Ages) -> Iterator[Collect]:
         its_evals = tuple(e.id for key in part_jobs for e in state.evals_by_job(*key))
         its = tuple(a.id for key in part_jobs for a in state.allocs_by_job(*key))
         yield Collect(time_ns=now_ns, jobs=part_jobs, evals=its_evals, allocs=its)
+    deployments = [row.id for row in state.deployments() if _deployment(state, row, now_ns, ages)]
+    for start in range(0, len(deployments), IDS_PER_WRITE):
+        yield Collect(time_ns=now_ns, deployments=tuple(deployments[start : start + IDS_PER_WRITE]))
     nodes = tuple(
         node.id
         for node in state.nodes()
@@ -117,8 +123,17 @@ def _job(state: State, job: Job, now_ns: int, ages: Ages) -> bool:
         return False
     if not job.stop and job.type not in (JobType.BATCH, JobType.SYSBATCH):
         return False
+    if any(version.version_tag is not None for version in state.job_versions(*job.key)):
+        return False
     evals = list(state.evals_by_job(*job.key))
     allocs = list(state.allocs_by_job(*job.key))
     return all(e.terminal for e in evals) and all(
         alloc.terminal and alloc.client_status != ClientStatus.RUNNING for alloc in allocs
     )
+
+
+def _deployment(state: State, row: Deployment, now_ns: int, ages: Ages) -> bool:
+    if row.active or now_ns - row.modify_time_ns < ages.deployment_ns:
+        return False
+    allocs = state.allocs_by_job(row.namespace, row.job_id)
+    return all(alloc.terminal for alloc in allocs if alloc.deployment_id == row.id)

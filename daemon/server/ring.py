@@ -90,6 +90,11 @@ def events_of(changes: Changes) -> Iterator[StreamEvent]:
             yield _event(
                 "Node", kind if after_node else "NodeDeregistration", node.id, "", changes.index, clean
             )
+    for before_deployment, after_deployment in changes.deployments:
+        rollout = after_deployment or before_deployment
+        if rollout is not None:
+            kind = "DeploymentStatusUpdate" if after_deployment is not None else "DeploymentCollected"
+            yield _event("Deployment", kind, rollout.id, rollout.namespace, changes.index, rollout)
     for block in changes.blocks:
         for row in range(block.count):
             alloc = block.row(row)

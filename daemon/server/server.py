@@ -223,6 +223,7 @@ class Server:
         for command in list(collectable(self.context.state, self.clock.now_ns(), ages)):
             await self.context.propose(command)
             count += len(command.evals) + len(command.allocs) + len(command.jobs) + len(command.nodes)
+            count += len(command.deployments)
         return count
 
     def stats(self) -> dict[str, dict[str, object]]:

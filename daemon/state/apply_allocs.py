@@ -1,8 +1,8 @@
 """Apply: what nodes report of their allocations, and what is asked of allocations. Pure.
 
 Theory: a node may change only the client status, its description, task states, health and network status, only
-forward, and only while it is not down or disconnected: a report that was under way when the node was given up
-must not bring back what has been replaced.
+forward, health only for the deployment that it was judged for, and only while it is not down or disconnected: a
+report that was under way when the node was given up must not bring back what has been replaced.
 
 Source: spec/scheduler.md 1.5.
 """
@@ -76,7 +76,8 @@ def _refusal(before: Allocation | None, node_id: str, update: ClientUpdate) -> s
 
 def _updated(draft: Draft, before: Allocation, update: ClientUpdate) -> Allocation:
     health = before.deployment_status
-    if update.health is not None:
+    mine = update.deployment_id is None or update.deployment_id == before.deployment_id
+    if update.health is not None and mine:
         canary = health.canary if health else False
         health = AllocHealth(
             healthy=update.health.healthy,

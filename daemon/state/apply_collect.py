@@ -37,6 +37,8 @@ def apply_collect(draft: Draft, command: Collect) -> None:
         draft.remove_eval(evaluation)
     for key in command.jobs:
         _collect_job(draft, key)
+    for deployment_id in command.deployments:
+        _collect_deployment(draft, deployment_id)
     for node_id in command.nodes:
         _collect_node(draft, node_id)
     tables.allocs.tidy()
@@ -51,10 +53,27 @@ def _collect_job(draft: Draft, key: tuple[str, str]) -> None:
     if (counts is not None and counts.live) or unfinished or not (job.stop or job.status == JobStatus.DEAD):
         draft.drop(f"{key[0]}/{key[1]}", f"the job is {job.status}, with {unfinished} open evaluations")
         return
+    if any(version.version_tag for version in (job, *(draft.tables.old_versions.get(key) or ()))):
+        draft.drop(f"{key[0]}/{key[1]}", "a version of the job has a tag, which keeps it")
+        return
     evals = draft.tables.evals_of_job(key)
     purge_job(draft, job)
     for evaluation in evals:
         draft.remove_eval(evaluation)
+
+
+def _collect_deployment(draft: Draft, deployment_id: str) -> None:
+    row = draft.tables.deployments.get(deployment_id)
+    if row is None:
+        return
+    if row.active:
+        draft.drop(deployment_id, f"the deployment is {row.status}")
+        return
+    allocs = draft.tables.allocs.by_job((row.namespace, row.job_id))
+    if any(alloc.deployment_id == deployment_id and not alloc.terminal for alloc in allocs):
+        draft.drop(deployment_id, "allocations of the deployment are not over")
+        return
+    draft.remove_deployment(row)
 
 
 def _collect_node(draft: Draft, node_id: str) -> None:

@@ -11,7 +11,7 @@ from daemon.model.alloc import Allocation
 from daemon.model.enums import EvalStatus, JobStatus
 from daemon.model.errors import Conflict, EncampError, InvalidInput, NotFound
 from daemon.model.evaluation import Evaluation
-from daemon.model.job import Job
+from daemon.model.job import Job, JobSource
 from daemon.state.alloc_table import JobKey
 from daemon.state.apply_launches import plan_launches
 from daemon.state.changes import JobRegistered
@@ -31,22 +31,31 @@ def apply_register(draft: Draft, command: JobRegister) -> None:
     if stored is not None and not changed:
         job = stored
     else:
-        job = replace(
-            command.job,
-            version=stored.version + 1 if stored else 0,
-            status=JobStatus.PENDING,
-            stable=False,
-            create_index=stored.create_index if stored else draft.index,
-            modify_index=draft.index,
-            job_modify_index=draft.index,
-        )
-        _new_version(draft, stored, job)
-        plan_launches(draft, stored, job, command.next_launch_ns)
-        draft.summary_groups(job.key, [group.name for group in job.task_groups])
-        if command.source is not None:
-            sources = draft.tables.sources.get(job.key) or {}
-            draft.tables.sources.put(job.key, {**sources, job.version: command.source})
+        job = add_version(draft, stored, command.job, command.source, command.next_launch_ns)
     _finish(draft, job, changed, command.evaluation)
+
+
+def add_version(
+    draft: Draft, stored: Job | None, spec: Job, source: JobSource | None, next_launch_ns: int = 0
+) -> Job:
+    """Make `spec` the latest version of its job."""
+    job = replace(
+        spec,
+        version=stored.version + 1 if stored else 0,
+        version_tag=None,
+        status=JobStatus.PENDING,
+        stable=False,
+        create_index=stored.create_index if stored else draft.index,
+        modify_index=draft.index,
+        job_modify_index=draft.index,
+    )
+    _new_version(draft, stored, job)
+    plan_launches(draft, stored, job, next_launch_ns)
+    draft.summary_groups(job.key, [group.name for group in job.task_groups])
+    if source is not None:
+        sources = draft.tables.sources.get(job.key) or {}
+        draft.tables.sources.put(job.key, {**sources, job.version: source})
+    return job
 
 
 def apply_deregister(draft: Draft, command: JobDeregister) -> None:
@@ -71,6 +80,8 @@ def apply_deregister(draft: Draft, command: JobDeregister) -> None:
             stop=True,
             stable=False,
             version=stored.version + 1,
+            version_tag=None,
+            reverts_to=-1,
             modify_index=draft.index,
             job_modify_index=draft.index,
         )
@@ -88,6 +99,8 @@ def purge_job(draft: Draft, job: Job) -> None:
     for evaluation in draft.tables.evals_of_job(job.key):
         if not evaluation.terminal:
             draft.end_eval(evaluation, EvalStatus.COMPLETE, "the job was purged")
+    for deployment in draft.tables.deployments.of_job(job.key):
+        draft.remove_deployment(deployment)
     draft.remove_job(job)
 
 

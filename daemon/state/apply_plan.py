@@ -3,7 +3,8 @@
 Theory: between the check of a plan and its commit a node may die or the job change. Each placement therefore
 carries its node's epoch, and the plan the job's version; what no longer holds is dropped here and said in
 `Changes.dropped`. A stop with `replaced_by` happens only with its placement. When a placement was dropped, the
-evaluation's own outcome is withheld, so that the evaluation is handed out again.
+evaluation's own outcome is withheld, so that the evaluation is handed out again. A deployment begins before the
+placements that belong to it; what they add to it is counted from what was stored.
 Pure.
 
 Source: spec/scheduler.md 1.5, 1.8; architecture.md "Evaluation and plans".
@@ -19,6 +20,7 @@ from daemon.model.enums import EvalStatus
 from daemon.model.errors import InvalidInput
 from daemon.model.job import Job
 from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
+from daemon.state.apply_deployments import begin_deployment, change_deployment
 from daemon.state.block_columns import column_faults, has_repeats, node_rows, only_rows
 from daemon.state.changes import PlanApplied
 from daemon.state.commands import PlanApply
@@ -66,6 +68,10 @@ def apply_plan(draft: Draft, command: PlanApply) -> None:
             return
     run = _Pass(draft, command)
     moved = _job_moved(run)
+    for change in command.deployment_changes:
+        change_deployment(draft, change)
+    if command.deployment is not None:
+        begin_deployment(draft, command.deployment, moved)
     for block in command.blocks:
         if moved or block.job_version not in run.versions:
             _refuse_block(run, block, moved or f"job version {block.job_version} is gone")
@@ -214,8 +220,11 @@ def _update(run: _Pass, update: InPlaceUpdate, moved: str) -> None:
     if moved or update.job_version not in run.versions:
         run.refuse(update.alloc_id, moved or f"job version {update.job_version} is gone")
         return
+    joins = update.deployment_id != before.deployment_id
     after = replace(
         before,
+        # health is judged anew for each deployment
+        deployment_status=None if joins and update.deployment_id else before.deployment_status,
         job_version=update.job_version,
         job_spec_index=update.job_spec_index,
         allocated_resources=update.allocated_resources,

@@ -13,13 +13,14 @@ from __future__ import annotations
 
 from daemon.model.alloc import Allocation, AllocBlock
 from daemon.model.base import Wire
+from daemon.model.deployment import Deployment
 from daemon.model.errors import EncampError
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
 from daemon.model.node import Node
 
 #: names of the tables, as `State.table_index` takes them.
-TABLES = ("cluster", "jobs", "nodes", "evals", "allocs", "summaries", "launches")
+TABLES = ("cluster", "jobs", "nodes", "evals", "allocs", "summaries", "launches", "deployments")
 
 
 class JobRegistered(Wire, frozen=True, kw_only=True):
@@ -49,7 +50,15 @@ class Launched(Wire, frozen=True, kw_only=True):
     skipped: str = ""
 
 
-Result = JobRegistered | PlanApplied | Launched | EncampError | None
+class DeploymentChanged(Wire, frozen=True, kw_only=True):
+    """Result of a change to a deployment. `reverted_version`: the version that its job went back to; -1: none."""
+
+    deployment_id: str
+    eval_id: str = ""
+    reverted_version: int = -1
+
+
+Result = JobRegistered | PlanApplied | Launched | DeploymentChanged | EncampError | None
 
 
 class Changes:
@@ -58,6 +67,7 @@ class Changes:
     __slots__ = (
         "allocs",
         "blocks",
+        "deployments",
         "dropped",
         "evals",
         "index",
@@ -79,6 +89,7 @@ class Changes:
         self.jobs: list[tuple[Job | None, Job | None]] = []
         self.evals: list[tuple[Evaluation | None, Evaluation | None]] = []
         self.allocs: list[tuple[Allocation | None, Allocation | None]] = []
+        self.deployments: list[tuple[Deployment | None, Deployment | None]] = []
         #: fresh placements, as applied (without the rows that were dropped).
         self.blocks: list[AllocBlock] = []
         #: what the proposer learns; an EncampError: nothing was applied.
@@ -96,5 +107,6 @@ class Changes:
         return (
             f"Changes(index={self.index}, tables={self.tables}, nodes={len(self.nodes)}, "
             f"jobs={len(self.jobs)}, evals={len(self.evals)}, allocs={len(self.allocs)}, "
-            f"blocks={len(self.blocks)}, reset={self.reset}, result={self.result!r}, dropped={self.dropped})"
+            f"deployments={len(self.deployments)}, blocks={len(self.blocks)}, reset={self.reset}, "
+            f"result={self.result!r}, dropped={self.dropped})"
         )

@@ -160,6 +160,8 @@ class ClientUpdate(Strict, frozen=True, kw_only=True):
     client_description: str = ""
     task_states: dict[str, TaskState] = {}
     health: AllocHealth | None = None
+    #: the deployment for which health was judged; None: not said.
+    deployment_id: str | None = None
     network_status: NetworkStatus | None = None
 
 
@@ -178,6 +180,54 @@ class AllocTransition(Command, frozen=True, kw_only=True):
     evaluations: tuple[Evaluation, ...] = ()
 
 
+class DeploymentStatusUpdate(Command, frozen=True, kw_only=True):
+    """Change a deployment's status; with `revert` its job goes back to the newest stable version at once.
+
+    It goes back only while it is still at the deployment's version; what became of it is said in the description.
+    """
+
+    change: DeploymentChange
+    revert: bool = False
+    evaluation: Evaluation | None = None
+
+
+class DeploymentPromote(Command, frozen=True, kw_only=True):
+    """Let groups roll on whose canaries are healthy. `groups` None: all of them."""
+
+    deployment_id: str
+    groups: tuple[str, ...] | None = None
+    evaluation: Evaluation | None = None
+
+
+class DeploymentHealth(Command, frozen=True, kw_only=True):
+    """Health by hand. Unhealthy allocations fail the deployment (`revert`: and take its job back)."""
+
+    deployment_id: str
+    healthy: tuple[str, ...] = ()
+    unhealthy: tuple[str, ...] = ()
+    revert: bool = False
+    evaluation: Evaluation | None = None
+
+
+class JobStable(Command, frozen=True, kw_only=True):
+    """Note whether a version of a job is known to be good."""
+
+    namespace: str
+    job_id: str
+    version: int
+    stable: bool
+
+
+class JobTag(Command, frozen=True, kw_only=True):
+    """Give a version of a job a name, which keeps it; `version` -1: take the name away."""
+
+    namespace: str
+    job_id: str
+    name: str
+    version: int = -1
+    description: str = ""
+
+
 class Collect(Command, frozen=True, kw_only=True):
     """Garbage collection: forget what is listed. Ids that are gone already are no error."""
 
@@ -185,6 +235,7 @@ class Collect(Command, frozen=True, kw_only=True):
     allocs: tuple[str, ...] = ()
     jobs: tuple[tuple[str, str], ...] = ()
     nodes: tuple[str, ...] = ()
+    deployments: tuple[str, ...] = ()
 
 
 AnyCommand = (
@@ -203,6 +254,11 @@ AnyCommand = (
     | DrainsComplete
     | AllocClientUpdate
     | AllocTransition
+    | DeploymentStatusUpdate
+    | DeploymentPromote
+    | DeploymentHealth
+    | JobStable
+    | JobTag
     | Collect
 )
 

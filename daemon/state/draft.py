@@ -14,6 +14,7 @@ from typing import TypeVar
 from msgspec.structs import replace
 
 from daemon.model.alloc import Allocation, AllocBlock
+from daemon.model.deployment import Deployment
 from daemon.model.enums import EvalStatus, JobStatus
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
@@ -23,6 +24,7 @@ from daemon.state.alloc_table import JobKey
 from daemon.state.changes import TABLES, Changes
 from daemon.state.job_status import derived_status
 from daemon.state.job_versions import trimmed_versions
+from daemon.state.rollout_counts import RolloutDelta, counted
 from daemon.state.run_history import with_end
 from daemon.state.summary import SummaryDelta
 from daemon.state.tables import Tables
@@ -46,6 +48,8 @@ class Draft:
         #: job -> whether evaluations of it were collected by this entry.
         self._touched: dict[JobKey, bool] = {}
         self._summary = SummaryDelta()
+        self._deployments: dict[str, tuple[Deployment | None, Deployment | None]] = {}
+        self._rollouts = RolloutDelta()
         self._cluster = False
         self._launches = False
         #: children of other jobs that this entry has brought to their end.
@@ -91,6 +95,26 @@ class Draft:
         """Insert or replace the launches of a job."""
         self.tables.launches.put((row.namespace, row.job_id), row)
         self._launches = True
+
+    def put_deployment(self, row: Deployment) -> None:
+        """Insert or replace a deployment; its indexes and times are set here."""
+        before = self.tables.deployments.get(row.id)
+        after = replace(
+            row,
+            create_index=before.create_index if before else self.index,
+            create_time_ns=before.create_time_ns if before else self.time_ns,
+            modify_index=self.index,
+            modify_time_ns=self.time_ns,
+        )
+        _note(self._deployments, row.id, before, after)
+        self.tables.deployments.put(after)
+        self.touch((row.namespace, row.job_id))
+
+    def remove_deployment(self, row: Deployment) -> None:
+        """Forget a deployment."""
+        _note(self._deployments, row.id, row, None)
+        self.tables.deployments.pop(row)
+        self.touch((row.namespace, row.job_id))
 
     def put_eval(self, evaluation: Evaluation) -> bool:
         """Store an evaluation; its indexes and times are set here. False: an ended one is not reopened.
@@ -140,6 +164,9 @@ class Draft:
         self.changes.blocks.append(block)
         key = (block.namespace, block.job_id)
         self._summary.placed(key, block.task_group, block.count)
+        if block.deployment_id:
+            ids = [block.alloc_id(row) for row in range(block.count)] if block.canary else ()
+            self._rollouts.placed(block.deployment_id, block.task_group, block.count, ids)
         self.touch(key)
 
     def add_alloc(self, alloc: Allocation) -> None:
@@ -148,6 +175,7 @@ class Draft:
         _note(self._allocs, alloc.id, None, alloc)
         key = (alloc.namespace, alloc.job_id)
         self._summary.moved(key, alloc.task_group, None, alloc.client_status)
+        self._rollouts.new_row(alloc)
         self.touch(key)
 
     def put_alloc(self, before: Allocation, after: Allocation) -> None:
@@ -157,6 +185,7 @@ class Draft:
         key = (after.namespace, after.job_id)
         if before.client_status != after.client_status:
             self._summary.moved(key, after.task_group, before.client_status, after.client_status)
+        self._rollouts.changed_row(before, after)
         self.touch(key)
 
     def remove_alloc(self, alloc: Allocation) -> None:
@@ -176,9 +205,19 @@ class Draft:
         """Derive this job's status anew when the entry is finished."""
         self._touched.setdefault(key, False)
 
+    def count_rollouts(self) -> None:
+        """Write what was counted so far into the deployments that are under way."""
+        counts, self._rollouts = self._rollouts, RolloutDelta()
+        for deployment_id, added in counts.added.items():
+            row = self.tables.deployments.get(deployment_id)
+            after = counted(row, added, self.time_ns) if row is not None and row.active else row
+            if after is not None and after != row:
+                self.put_deployment(after)
+
     def finish(self) -> Changes:
         """Write what follows, and return what changed."""
         tables, changes = self.tables, self.changes
+        self.count_rollouts()
         for key, lost_evals in self._touched.items():
             self._settle_job(key, lost_evals)
         summaries = self._summary.write(tables, self.index)
@@ -189,6 +228,7 @@ class Draft:
         changes.nodes = list(self._nodes.values())
         changes.jobs = list(self._jobs.values())
         changes.evals = list(self._evals.values())
+        changes.deployments = [pair for pair in self._deployments.values() if pair != (None, None)]
         changes.allocs = [pair for pair in self._allocs.values() if pair != (None, None)]
         touched = {
             "cluster": self._cluster,
@@ -198,6 +238,7 @@ class Draft:
             "allocs": bool(changes.allocs or changes.blocks),
             "summaries": summaries,
             "launches": self._launches,
+            "deployments": bool(changes.deployments),
         }
         changes.tables = tuple(name for name in TABLES if touched[name])
         for name in changes.tables:
@@ -211,7 +252,8 @@ class Draft:
             return
         counts = tables.allocs.job_counts(key)
         total, unfinished = tables.eval_counts(key)
-        status = derived_status(job, counts.live if counts else 0, total, unfinished, lost_evals)
+        rolling = tables.deployments.active_of(key) is not None
+        status = derived_status(job, counts.live if counts else 0, total, unfinished, lost_evals, rolling)
         if status != job.status:
             job = replace(job, status=status, modify_index=self.index)
             _note(self._jobs, key, tables.jobs.get(key), job)

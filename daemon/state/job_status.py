@@ -10,12 +10,14 @@ from daemon.model.job import Job
 
 
 def derived_status(
-    job: Job, live_allocs: int, evals: int, open_evals: int, lost_evals: bool = False
+    job: Job, live_allocs: int, evals: int, open_evals: int, lost_evals: bool = False, rolling: bool = False
 ) -> JobStatus:
-    """Pending, running or dead. `lost_evals`: evaluations of the job have just been collected."""
+    """Pending, running or dead. `lost_evals`: evaluations of the job have just been collected; `rolling`: a
+    deployment is under way.
+    """
     if job.type == JobType.SYSTEM or job.periodic is not None or job.parameterized_job is not None:
         return JobStatus.DEAD if job.stop else JobStatus.RUNNING
-    if live_allocs:
+    if live_allocs or rolling:
         return JobStatus.RUNNING
     if open_evals:
         return JobStatus.PENDING

@@ -19,6 +19,7 @@ from zlib import crc32
 import msgspec
 
 from daemon.model.base import Strict, decode, encode
+from daemon.model.deployment import Deployment
 from daemon.model.errors import InvalidInput
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
@@ -223,6 +224,11 @@ def _read_evals(tables: Tables, piece: Piece) -> None:
         tables.put_eval(None, evaluation)
 
 
+def _read_deployments(tables: Tables, piece: Piece) -> None:
+    for row in _read(piece, list[Deployment]):
+        tables.deployments.put(row)
+
+
 def _read_codes(tables: Tables, piece: Piece) -> None:
     pairs = _read(piece, list[tuple[str, str]])
     tables.codes.load([node_id for node_id, _ in pairs], [name for _, name in pairs])
@@ -236,5 +242,6 @@ _READERS: dict[str, Callable[[Tables, Piece], None]] = {
     "launches": _read_launches,
     "nodes": _read_nodes,
     "evals": _read_evals,
+    "deployments": _read_deployments,
     "codes": _read_codes,
 }

@@ -16,6 +16,7 @@ from typing import Any
 
 from daemon.model.alloc import Allocation, AllocBlock
 from daemon.model.base import decode
+from daemon.model.deployment import Deployment
 from daemon.model.errors import InvalidInput, check
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
@@ -26,11 +27,13 @@ from daemon.state import (
     apply_allocs,
     apply_cluster,
     apply_collect,
+    apply_deployments,
     apply_drains,
     apply_evals,
     apply_jobs,
     apply_launches,
     apply_nodes,
+    apply_tags,
 )
 from daemon.state import commands as c
 from daemon.state.alloc_rows import NO_SLOT, pack
@@ -65,6 +68,11 @@ _APPLY: dict[type[c.Command], Callable[[Draft, Any], None]] = {
     c.DrainsComplete: apply_drains.apply_drains_complete,
     c.AllocClientUpdate: apply_allocs.apply_client_update,
     c.AllocTransition: apply_allocs.apply_transition,
+    c.DeploymentStatusUpdate: apply_deployments.apply_status,
+    c.DeploymentPromote: apply_deployments.apply_promote,
+    c.DeploymentHealth: apply_deployments.apply_health,
+    c.JobStable: apply_tags.apply_stable,
+    c.JobTag: apply_tags.apply_tag,
     c.Collect: apply_collect.apply_collect,
 }
 
@@ -229,6 +237,28 @@ class State:
         """A job's evaluations, oldest first."""
         return self._tables.evals_of_job((namespace, job_id))
 
+    # deployments ---------------------------------------------------------------------------------------
+
+    def deployment(self, deployment_id: str) -> Deployment | None:
+        """One deployment."""
+        return self._tables.deployments.get(deployment_id)
+
+    def deployments(self) -> Iterator[Deployment]:
+        """All deployments. Do not apply while iterating."""
+        return self._tables.deployments.rows.values()
+
+    def active_deployments(self) -> list[Deployment]:
+        """Those under way, oldest first."""
+        return self._tables.deployments.active()
+
+    def deployments_by_job(self, namespace: str, job_id: str) -> list[Deployment]:
+        """A job's deployments, newest first."""
+        return self._tables.deployments.of_job((namespace, job_id))
+
+    def latest_deployment(self, namespace: str, job_id: str) -> Deployment | None:
+        """A job's newest deployment, whatever became of it."""
+        return self._tables.deployments.latest((namespace, job_id))
+
     # allocations ---------------------------------------------------------------------------------------
 
     @property
@@ -280,13 +310,18 @@ class State:
         return sorted(counts.versions) if counts else []
 
     def resolve_prefix(self, table: str, prefix: str) -> list[str]:
-        """Ids in `jobs`, `nodes`, `evals` or `allocs` that begin with the prefix, sorted, without repeats."""
-        check(table in ("jobs", "nodes", "evals", "allocs"), "ids of this table have no prefix", table=table)
+        """Ids in a table with ids that begin with the prefix, sorted, without repeats."""
+        tables = ("jobs", "nodes", "evals", "allocs", "deployments")
+        check(table in tables, "ids of this table have no prefix", table=table)
         if table == "allocs":
             return self._tables.allocs.with_prefix(prefix)
         if table == "jobs":
             return sorted({job.id for job in self.jobs(prefix=prefix)})
-        rows: Iterator[Node | Evaluation] = self.nodes() if table == "nodes" else self.evals()
+        rows: Iterator[Node | Evaluation | Deployment]
+        if table == "deployments":
+            rows = self.deployments()
+        else:
+            rows = self.nodes() if table == "nodes" else self.evals()
         return sorted(row.id for row in rows if row.id.startswith(prefix))
 
 

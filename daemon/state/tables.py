@@ -19,6 +19,7 @@ from daemon.model.node import Node
 from daemon.model.summary import JobSummary
 from daemon.state.alloc_rows import Row, StoredBlock
 from daemon.state.alloc_table import AllocTable, JobKey
+from daemon.state.deployments import DeploymentTable
 from daemon.state.job_index import JobIndex
 from daemon.state.node_codes import GONE, NodeCodes
 from daemon.state.table import ID_SHARDS, Table, id_shard, name_shard
@@ -68,6 +69,7 @@ class Tables:
         self.job_index = JobIndex()
         self.nodes: Table[str, Node] = Table(ID_SHARDS, id_shard)
         self.evals: Table[str, Evaluation] = Table(ID_SHARDS, id_shard)
+        self.deployments = DeploymentTable()
         self.codes = NodeCodes()
         self.allocs = AllocTable(self.codes)
         self._job_evals: dict[JobKey, JobEvals] = {}
@@ -142,6 +144,7 @@ class Tables:
                 "launches": self.launches.freeze(),
                 "nodes": self.nodes.freeze(),
                 "evals": self.evals.freeze(),
+                "deployments": self.deployments.rows.freeze(),
                 "blocks": self.allocs.blocks.freeze(),
                 "rows": self.allocs.rows.freeze(),
             },

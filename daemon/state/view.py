@@ -29,6 +29,7 @@ def eval_input(state: State, evaluation: Evaluation, now_ns: int, seed: int, att
         old_jobs=tuple(old for old in versions[1:] if old.version in in_use),
         allocs=allocs,
         nodes=_nodes(state, allocs),
+        deployment=state.latest_deployment(namespace, job_id),
         index=state.index,
         now_ns=now_ns,
         seed=seed,

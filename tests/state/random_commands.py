@@ -5,10 +5,14 @@ from __future__ import annotations
 import random
 import uuid
 
+from msgspec.structs import replace
+
 from daemon.model.alloc import AllocHealth, DesiredTransition, PortColumn
-from daemon.model.enums import ClientStatus, EvalStatus, JobType, NodeStatus, Trigger
+from daemon.model.deployment import Deployment, DeploymentChange, GroupDeployment
+from daemon.model.enums import ClientStatus, DeploymentStatus, EvalStatus, JobType, NodeStatus, Trigger
 from daemon.model.evaluation import Evaluation
 from daemon.model.metrics import AllocMetric
+from daemon.model.plan import InPlaceUpdate
 from daemon.model.tasks import TaskState, TaskStateName
 from daemon.state import commands as c
 from daemon.state.state import State
@@ -25,6 +29,7 @@ class Commands:
         self.state = state
         self.next_alloc = 0
         self.next_eval = 0
+        self.next_deployment = 0
         self.time = 100
 
     def draw(self) -> c.AnyCommand:
@@ -32,7 +37,8 @@ class Commands:
         kinds = [
             self.register, self.register, self.deregister, self.evals, self.node, self.node, self.status,
             self.plan, self.plan, self.plan, self.plan, self.report, self.report, self.report,
-            self.transition, self.collect,
+            self.transition, self.collect, self.deployment_status, self.promote, self.judge, self.stable,
+            self.tag,
         ]  # fmt: skip
         return self.random.choice(kinds)()
 
@@ -91,6 +97,16 @@ class Commands:
         allocs = sorted(self.state.allocs_by_job("default", job_id), key=lambda a: a.id)
         evaluation = self.eval_of(job_id, EvalStatus.COMPLETE)
         parts = {"blocks": (), "allocs": (), "stops": ()}
+        of_deployment = ""
+        if self.random.random() < 0.6:
+            parts |= self.rollout(of)
+            if "deployment" in parts:
+                of_deployment = parts["deployment"].id
+        elif self.random.random() < 0.5:
+            rows = self.state.deployments_by_job("default", job_id)
+            of_deployment = rows[0].id if rows else ""
+        joins = {"deployment_id": of_deployment}
+        canary = bool(of_deployment) and self.random.random() < 0.4
         numbers = list(range(self.next_alloc, self.next_alloc + self.random.randrange(1, 6)))
         self.next_alloc += 10
         if self.random.random() < 0.6:
@@ -99,14 +115,17 @@ class Commands:
             facts = {"node_epochs": tuple(n.epoch + stale * (p % 2) for p, n in enumerate(on))}
             if self.random.random() < 0.5:
                 facts["ports"] = (PortColumn(label="p", to=1, values=u16(list(range(len(numbers))))),)
-            parts["blocks"] = (block(numbers, on, of, eval_id=evaluation.id, **facts),)
+            parts["blocks"] = (
+                block(numbers, on, of, eval_id=evaluation.id, canary=canary, **joins, **facts),
+            )
         on = self.random.choice(nodes)
         previous = self.random.choice([None, *allocs])
         if self.random.random() < 0.5:
             version = max(0, of.version - self.random.randrange(2))
             new = alloc(
                 self.next_alloc, on, of, job_version=version,
-                previous_allocation=previous.id if previous else "", eval_id=evaluation.id,
+                previous_allocation=previous.id if previous else "", eval_id=evaluation.id, **joins,
+                deployment_status=AllocHealth(canary=True) if canary else None,
             )  # fmt: skip
             self.next_alloc += 10
             parts["allocs"] = (new,)
@@ -116,10 +135,79 @@ class Commands:
             lost = self.random.choice([None, ClientStatus.LOST])
             chosen = self.random.choice(allocs)
             parts["stops"] += (stop(chosen.id, on, client_status=lost, desired_description="s"),)
+        if allocs and self.random.random() < 0.2:
+            chosen = self.random.choice(allocs)
+            parts["in_place"] = (
+                InPlaceUpdate(
+                    alloc_id=chosen.id, node_id=chosen.node_id, job_version=of.version,
+                    job_spec_index=of.job_modify_index, **joins,
+                    allocated_resources=chosen.allocated_resources,
+                ),
+            )  # fmt: skip
         known = list(self.state.nodes())
         return plan(
             of, eval_id=evaluation.id, evaluations=(evaluation,), on=known, time_ns=self.time, **parts
         )
+
+    def rollout(self, of):
+        """A plan that begins a deployment, brings one again, or ends one."""
+        rows = self.state.deployments_by_job("default", of.id)
+        if rows and self.random.random() < 0.3:
+            status = self.random.choice([DeploymentStatus.SUCCESSFUL, DeploymentStatus.CANCELLED])
+            change = DeploymentChange(deployment_id=self.random.choice(rows).id, status=status)
+            return {"deployment_changes": (change,)}
+        if rows and self.random.random() < 0.5:
+            row = self.random.choice(rows)
+            group = GroupDeployment(desired_total=9, desired_canaries=1, progress_deadline_ns=50)
+            return {"deployment": replace(row, task_groups={"g": group})}
+        self.next_deployment += 1
+        group = GroupDeployment(
+            desired_total=3, desired_canaries=self.random.randrange(3),
+            progress_deadline_ns=self.random.choice([0, 50]), auto_revert=True,
+        )  # fmt: skip
+        return {
+            "deployment": Deployment(
+                id=uid(self.next_deployment, 4),
+                job_id=of.id,
+                job_version=of.version,
+                task_groups={"g": group},
+            )  # fmt: skip
+        }
+
+    def some_deployment(self):
+        rows = sorted(self.state.deployments(), key=lambda d: d.id)
+        return self.random.choice(rows).id if rows else uid(0, 4)
+
+    def deployment_status(self):
+        change = DeploymentChange(
+            deployment_id=self.some_deployment(), status=self.random.choice(list(DeploymentStatus))
+        )
+        return c.DeploymentStatusUpdate(time_ns=self.time, change=change, revert=self.random.random() < 0.5)
+
+    def promote(self):
+        return c.DeploymentPromote(time_ns=self.time, deployment_id=self.some_deployment())
+
+    def judge(self):
+        deployment_id = self.some_deployment()
+        mine = sorted(a.id for a in self.state.allocs() if a.deployment_id == deployment_id)
+        chosen = self.random.sample(mine, min(len(mine), 3))
+        bad = self.random.random() < 0.2
+        return c.DeploymentHealth(
+            time_ns=self.time, deployment_id=deployment_id, healthy=tuple(chosen[bad:]),
+            unhealthy=tuple(chosen[:1] if bad else ()),
+        )  # fmt: skip
+
+    def stable(self):
+        return c.JobStable(
+            time_ns=self.time, namespace="default", job_id=self.random.choice(JOBS),
+            version=self.random.randrange(4), stable=self.random.random() < 0.7,
+        )  # fmt: skip
+
+    def tag(self):
+        return c.JobTag(
+            time_ns=self.time, namespace="default", job_id=self.random.choice(JOBS),
+            name=self.random.choice("ab"), version=self.random.randrange(-1, 6),
+        )  # fmt: skip
 
     def some_allocs(self):
         allocs = sorted(self.state.allocs(), key=lambda a: a.id)
@@ -138,6 +226,7 @@ class Commands:
             updates.append(
                 c.ClientUpdate(
                     alloc_id=a.id, client_status=status,
+                    deployment_id=self.random.choice([None, a.deployment_id, uid(1, 4)]),
                     task_states=self.random.choice([{}, states]), health=self.random.choice([None, health]),
                 )
             )  # fmt: skip
@@ -153,6 +242,7 @@ class Commands:
             time_ns=self.time,
             evals=tuple(self.random.sample(evals, min(3, len(evals)))),
             allocs=tuple(a.id for a in self.some_allocs()),
+            deployments=(self.some_deployment(),),
             jobs=tuple(("default", j) for j in JOBS if self.random.random() < 0.3),
             nodes=(uid(self.random.randrange(5), 1), str(uuid.UUID(int=1))),
         )

@@ -11,31 +11,36 @@ from msgspec.structs import replace
 from daemon.model.alloc import AllocHealth, DesiredTransition
 from daemon.model.enums import ClientStatus, EvalStatus, JobStatus, JobType, NodeStatus
 from daemon.state import commands as c
+from tests.state.rollout_twin import RolloutTwin
 
 
-class SlowTwin:
+class SlowTwin(RolloutTwin):
     def __init__(self):
         self.index = self.time = 0
         self.jobs, self.old, self.nodes, self.evals, self.allocs = {}, {}, {}, {}, {}
+        self.deployments = {}
 
     def apply(self, command):
         self.index += 1
         self.time = max(self.time, command.time_ns)
         self.lost_evals = set()
+        before = dict(self.allocs)
         getattr(self, "on_" + type(command).__name__)(command)
+        if not isinstance(command, c.DeploymentHealth):
+            self.count(before)
         for key, job in list(self.jobs.items()):
             status = self.status(key, job)
             if status != job.status:
                 self.jobs[key] = replace(job, status=status, modify_index=self.index)
-            used = {a.job_version for a in self.allocs.values() if (a.namespace, a.job_id) == key}
-            old = self.old.get(key, [])
-            self.old[key] = [j for n, j in enumerate(old) if n < 5 or j.version in used]
+            self.old[key] = self.kept(key)
 
     def status(self, key, job):
         mine = [e for e in self.evals.values() if (e.namespace, e.job_id) == key]
         if job.type == JobType.SYSTEM:
             return JobStatus.DEAD if job.stop else JobStatus.RUNNING
         if any(not a.terminal for a in self.allocs.values() if (a.namespace, a.job_id) == key):
+            return JobStatus.RUNNING
+        if self.active(key):
             return JobStatus.RUNNING
         if any(not e.terminal for e in mine):
             return JobStatus.PENDING
@@ -104,8 +109,9 @@ class SlowTwin:
         elif not job.stop:
             self.old.setdefault(key, []).insert(0, job)
             self.jobs[key] = job = replace(
-                job, stop=True, version=job.version + 1, modify_index=self.index, job_modify_index=self.index
-            )
+                job, stop=True, version=job.version + 1, modify_index=self.index, job_modify_index=self.index,
+                stable=False, version_tag=None, reverts_to=-1,
+            )  # fmt: skip
         if command.evaluation:
             self.put_eval(replace(command.evaluation, job_modify_index=job.job_modify_index))
 
@@ -114,6 +120,7 @@ class SlowTwin:
         for e in list(self.evals.values()):
             if (e.namespace, e.job_id) == key and not e.terminal:
                 self.end_eval(e, EvalStatus.COMPLETE, "the job was purged")
+        self.deployments = {i: d for i, d in self.deployments.items() if (d.namespace, d.job_id) != key}
         del self.jobs[key]
         self.old.pop(key, None)
 
@@ -142,6 +149,12 @@ class SlowTwin:
         moved = job is None or job.stop or job.version != command.job_version
         versions = {j.version for j in [job, *self.old.get(key, [])] if j}
         full, placed = True, set()
+        for change in command.deployment_changes:
+            row = self.deployments.get(change.deployment_id)
+            if row is not None and row.active:
+                self.set_status(row, change.status)
+        if command.deployment is not None:
+            self.begin(command.deployment, moved)
         rows = []
         for b in command.blocks:
             rows += [(b.row(n), dict(zip(b.nodes, b.node_epochs, strict=True))) for n in range(b.count)]
@@ -180,6 +193,17 @@ class SlowTwin:
             if s.client_status and not a.client_terminal:
                 facts |= {"client_status": s.client_status, "client_description": s.desired_description}
             self.change(a, **facts)
+        for u in command.in_place:
+            a = self.allocs.get(u.alloc_id)
+            if a is None or a.terminal:
+                continue
+            if moved:
+                full = False
+                continue
+            facts = {"job_version": u.job_version, "job_spec_index": u.job_spec_index}
+            if u.deployment_id not in ("", a.deployment_id):
+                facts["deployment_status"] = None
+            self.change(a, deployment_id=u.deployment_id, alloc_modify_index=self.index, **facts)
         for e in command.evaluations:
             if full or not (e.id == command.eval_id or e.status == EvalStatus.BLOCKED):
                 self.put_eval(e)
@@ -201,7 +225,7 @@ class SlowTwin:
             facts = {"task_states": u.task_states or a.task_states}
             if a.client_status != ClientStatus.LOST:
                 facts |= {"client_status": u.client_status, "client_description": u.client_description}
-            if u.health:
+            if u.health and u.deployment_id in (None, a.deployment_id):
                 canary = bool(a.deployment_status and a.deployment_status.canary)
                 facts["deployment_status"] = AllocHealth(
                     healthy=u.health.healthy, timestamp_ns=self.time, canary=canary, modify_index=self.index
@@ -232,9 +256,16 @@ class SlowTwin:
                 continue
             if not job.stop and self.status(key, job) != JobStatus.DEAD and job.status != JobStatus.DEAD:
                 continue
+            if any(j.version_tag for j in [job, *self.old.get(key, [])]):
+                continue
             self.purge(key)
             for e in mine:
                 del self.evals[e.id]
+        for deployment_id in command.deployments:
+            row = self.deployments.get(deployment_id)
+            live = [a for a in self.allocs.values() if a.deployment_id == deployment_id and not a.terminal]
+            if row is not None and not row.active and not live:
+                del self.deployments[deployment_id]
         for node_id in command.nodes:
             node = self.nodes.get(node_id)
             held = any(not a.terminal for a in self.allocs.values() if a.node_id == node_id)

@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from msgspec.structs import replace
 
 from daemon.model.alloc import Allocation
 from daemon.model.base import encode
@@ -36,6 +37,10 @@ def same(state: State, twin: SlowTwin) -> None:
     assert {n.id: (n.status, n.attributes, n.epoch) for n in state.nodes()} == twin.nodes
     assert {a.id: a for a in state.allocs()} == twin.allocs
     assert state.alloc_count == len(twin.allocs)
+    assert {d.id: replace(d, status_description="") for d in state.deployments()} == {
+        d.id: replace(d, status_description="") for d in twin.deployments.values()
+    }
+    assert {d.id for d in state.active_deployments()} == {d.id for d in twin.deployments.values() if d.active}
     for alloc_id, row in twin.allocs.items():
         assert state.alloc(alloc_id) == row
     rows = list(twin.allocs.values())
@@ -137,7 +142,7 @@ def test_changes_tell_all_that_happened(seed):
     """A consumer that only hears Changes knows every row."""
     state = State()
     commands = Commands(seed, state)
-    heard = {"jobs": {}, "nodes": {}, "evals": {}, "allocs": {}}
+    heard = {"jobs": {}, "nodes": {}, "evals": {}, "allocs": {}, "deployments": {}}
     for _ in range(60):
         changes = state.apply(state.index + 1, commands.draw())
         for kind, known in heard.items():

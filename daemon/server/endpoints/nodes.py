@@ -285,6 +285,7 @@ def _client_update(update: Allocation) -> ClientUpdate:
         client_description=update.client_description,
         task_states=update.task_states,
         health=update.deployment_status,
+        deployment_id=update.deployment_id,
         network_status=update.network_status,
     )
 
