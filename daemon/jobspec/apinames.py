@@ -38,6 +38,7 @@ DROPPED: dict[str, tuple[str, ...]] = {
         "ModifyIndex",
         "JobModifyIndex",
         "VersionTag",
+        "RevertsTo",
         "NomadTokenID",
     ),
 }
@@ -45,7 +46,6 @@ DROPPED: dict[str, tuple[str, ...]] = {
 #: (kind, field) -> what an unused field holds by default.
 NEUTRAL: dict[tuple[str, str], Any] = {
     ("job", "ConsulNamespace"): "default",
-    ("update", "ProgressDeadline"): 600_000_000_000,
     ("update", "Stagger"): 30_000_000_000,
     ("port", "HostNetwork"): "default",
     ("task", "Kind"): "",
@@ -94,7 +94,8 @@ BLOCKS: dict[str, ApiBlock] = {
             "VaultNamespace": "vault_namespace",
             **dict.fromkeys(("Stop", "Stable", "Version", "Status", "StatusDescription", "SubmitTime"), ""),
             **dict.fromkeys(
-                ("CreateIndex", "ModifyIndex", "JobModifyIndex", "VersionTag", "NomadTokenID"), ""
+                ("CreateIndex", "ModifyIndex", "JobModifyIndex", "VersionTag", "RevertsTo", "NomadTokenID"),
+                "",
             ),
         },
     ),

@@ -50,10 +50,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("task", "schedule"): (),
     ("task", "scaling"): (),
     ("task", "kind"): ("",),
-    ("update", "canary"): (0,),
-    ("update", "auto_revert"): (False,),
-    ("update", "auto_promote"): (False,),
-    ("update", "progress_deadline"): (),
     ("restart", "render_templates"): (False,),
     ("ephemeral_disk", "migrate"): (False,),
     ("network", "dns"): (),
@@ -80,7 +76,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
 UNSUPPORTED_VALUES: dict[tuple[str, str], tuple[str, ...]] = {
     ("network", "mode"): ("bridge", "cni/*"),
     ("volume", "type"): ("csi",),
-    ("update", "health_check"): ("manual",),
 }
 
 #: (block, key) -> why it has no effect, as with Nomad: a warning.

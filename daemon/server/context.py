@@ -79,7 +79,14 @@ class ServerContext:
         self.index_signal.raise_to(changes.index)
 
     def evaluation(
-        self, job: Job, trigger: Trigger, *, priority: int = 0, node_id: str = "", type_: str = ""
+        self,
+        job: Job,
+        trigger: Trigger,
+        *,
+        priority: int = 0,
+        node_id: str = "",
+        type_: str = "",
+        deployment_id: str = "",
     ) -> Evaluation:
         """A new pending evaluation of a job."""
         now = self.clock.now_ns()
@@ -91,6 +98,7 @@ class ServerContext:
             priority=priority or job.priority,
             triggered_by=trigger,
             node_id=node_id,
+            deployment_id=deployment_id,
             job_modify_index=job.job_modify_index,
             create_time_ns=now,
             modify_time_ns=now,

@@ -66,7 +66,8 @@ def _trigger(alloc: Allocation, status: ClientStatus, healthy: bool | None, batc
             return Trigger.ALLOC_STOP
         if alloc.client_status == ClientStatus.UNKNOWN:
             return Trigger.RECONNECT
-    if healthy is not None and healthy != before and not batch:
+    # the watcher judges what belongs to a deployment
+    if healthy is not None and healthy != before and not batch and not alloc.deployment_id:
         return Trigger.DEPLOYMENT_WATCHER
     return None
 

@@ -27,6 +27,7 @@ from daemon.server.admission import Admission, Limits, Load
 from daemon.server.collect import Ages, collectable
 from daemon.server.context import Clock, Ids, ServerContext
 from daemon.server.drainer import Drainer
+from daemon.server.deployments.watcher import DeploymentWatcher
 from daemon.server.dryrun import DryRunner
 from daemon.server.endpoints.allocs import AllocEndpoints
 from daemon.server.endpoints.evals import EvalEndpoints
@@ -106,6 +107,7 @@ class Server:
         self.context.admit = lambda what, stopping: self.admission.check(what, stopping=stopping)
         self.launcher = Launcher(self.context)
         self.drainer = Drainer(self.context)
+        self.deployments = DeploymentWatcher(self.context)
         self._log.attach(
             (
                 self.evaluation.observe,
@@ -114,6 +116,7 @@ class Server:
                 self._observe_nodes,
                 self.launcher.observe,
                 self.drainer.observe,
+                self.deployments.observe,
                 self.context.observe,
             )
         )
@@ -127,6 +130,7 @@ class Server:
         self._scope.spawn(self._watch_heartbeats(), "heartbeats")
         self._scope.spawn(self.launcher.run(), "launcher")
         self._scope.spawn(self.drainer.run(), "drainer")
+        self._scope.spawn(self.deployments.run(), "deployments")
         self._scope.spawn(self._collect_regularly(), "collection")
         self._scope.spawn(self._watch_log(self._log), "log")
 

@@ -52,10 +52,6 @@ def test_a_good_job_has_no_problems() -> None:
 
 
 NOT_YET = [
-    make_job(update=UpdateStrategy(canary=1)),
-    make_job(task_groups=(make_group(update=UpdateStrategy(auto_revert=True)),)),
-    make_job(task_groups=(make_group(update=UpdateStrategy(progress_deadline_ns=10**12)),)),
-    make_job(task_groups=(make_group(update=UpdateStrategy(health_check="manual")),)),
     make_job(task_groups=(make_group(disconnect=DisconnectStrategy()),)),
     make_job(task_groups=(make_group(ephemeral_disk=EphemeralDisk(migrate=True)),)),
     make_job(task_groups=(make_group(restart_policy=RestartPolicy(render_templates=True)),)),

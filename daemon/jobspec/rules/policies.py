@@ -123,3 +123,22 @@ def _check_health(rules: UpdateStrategy | MigrateStrategy, report: Report) -> No
             f" healthy_deadline ({format_duration(rules.healthy_deadline_ns)})"
         )
         report.error("min_healthy_time", message)
+    _check_rollout(update, job_type, report)
+
+
+def _check_rollout(update: UpdateStrategy, job_type: JobType, report: Report) -> None:
+    """Canaries and deadlines of an update block."""
+    deadline_ns = update.progress_deadline_ns
+    report.need(deadline_ns >= 0, "progress_deadline", "progress_deadline cannot be negative")
+    if 0 < deadline_ns <= update.healthy_deadline_ns:
+        message = (
+            f"healthy_deadline ({format_duration(update.healthy_deadline_ns)}) is less than"
+            f" progress_deadline ({format_duration(deadline_ns)})"
+        )
+        advice = "progress_deadline = 0 means: the first unhealthy allocation ends the rollout"
+        report.error("progress_deadline", message, advice)
+    report.need(update.canary >= 0, "canary", "canary cannot be negative")
+    if job_type is JobType.SYSTEM:
+        report.need(update.canary <= 100, "canary", "canary of a system job is a percentage, at most 100")
+    if update.auto_promote and update.canary == 0:
+        report.error("auto_promote", "auto_promote needs canaries", "canary = 1, or more")

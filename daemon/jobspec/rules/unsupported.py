@@ -9,17 +9,12 @@ from __future__ import annotations
 from daemon.jobspec.rules.problem import Report, step
 from daemon.jobspec.support import JOB, MESSAGE
 from daemon.model.job import Job, Task, TaskGroup
-from daemon.model.policies import UpdateStrategy
-
-_PROGRESS = UpdateStrategy().progress_deadline_ns
 
 
 def check_unsupported(job: Job, report: Report) -> None:
     """Everything that is known and not acted on."""
     if job.payload or job.dispatched:
         report.error("", "a submitted job cannot carry a payload; only dispatch makes such jobs")
-    if job.update is not None:
-        _update(job.update, report.below("update"))
     for group in job.task_groups:
         inner = report.below(step("group", group.name))
         _group(group, inner)
@@ -36,21 +31,9 @@ def _block(report: Report, key: str, held: object) -> None:
         _say(report, key, f'the block "{key}"')
 
 
-def _update(update: UpdateStrategy, report: Report) -> None:
-    for key in ("canary", "auto_revert", "auto_promote"):
-        if getattr(update, key):
-            _say(report, key, f'"{key}"')
-    if update.progress_deadline_ns != _PROGRESS:
-        _say(report, "progress_deadline", '"progress_deadline"')
-    if JOB.is_unsupported_value("update", "health_check", update.health_check):
-        _say(report, "health_check", f'health_check = "{update.health_check}"')
-
-
 def _group(group: TaskGroup, report: Report) -> None:
     for key, held in (("disconnect", group.disconnect),):
         _block(report, key, held)
-    if group.update is not None:
-        _update(group.update, report.below("update"))
     if group.ephemeral_disk.migrate:
         _say(report.below("ephemeral_disk"), "migrate", '"migrate"')
     if group.restart_policy.render_templates:

@@ -36,6 +36,10 @@ _UPDATE = {
     "health_check": "health_check",
     "min_healthy_time_ns": "min_healthy_time",
     "healthy_deadline_ns": "healthy_deadline",
+    "progress_deadline_ns": "progress_deadline",
+    "auto_revert": "auto_revert",
+    "auto_promote": "auto_promote",
+    "canary": "canary",
 }
 _MIGRATE = {
     "max_parallel": "max_parallel",

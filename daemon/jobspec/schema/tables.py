@@ -91,6 +91,10 @@ UPDATE = BlockDef(
         health_check="string",
         min_healthy_time="duration",
         healthy_deadline="duration",
+        progress_deadline="duration",
+        auto_revert="bool",
+        auto_promote="bool",
+        canary="int",
     ),
 )
 MIGRATE = BlockDef(

@@ -1,0 +1,1 @@
+"""Watching deployments: the rules, and the leader's service that acts on them."""
