@@ -26,8 +26,8 @@ from daemon.server import node_evals
 from daemon.server.admission import Admission, Limits, Load
 from daemon.server.collect import Ages, collectable
 from daemon.server.context import Clock, Ids, ServerContext
-from daemon.server.drainer import Drainer
 from daemon.server.deployments.watcher import DeploymentWatcher
+from daemon.server.drainer import Drainer
 from daemon.server.dryrun import DryRunner
 from daemon.server.endpoints.allocs import AllocEndpoints
 from daemon.server.endpoints.evals import EvalEndpoints

@@ -96,6 +96,7 @@ def check_update(update: UpdateStrategy, job_type: JobType, report: Report) -> N
         return
     one_of(report, "health_check", update.health_check, ("checks", "task_states", "manual"))
     _check_health(update, report)
+    _check_rollout(update, job_type, report)
 
 
 def check_migrate(migrate: MigrateStrategy, job_type: JobType, report: Report) -> None:
@@ -123,7 +124,6 @@ def _check_health(rules: UpdateStrategy | MigrateStrategy, report: Report) -> No
             f" healthy_deadline ({format_duration(rules.healthy_deadline_ns)})"
         )
         report.error("min_healthy_time", message)
-    _check_rollout(update, job_type, report)
 
 
 def _check_rollout(update: UpdateStrategy, job_type: JobType, report: Report) -> None:
