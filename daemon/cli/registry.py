@@ -58,6 +58,12 @@ TABLE: tuple[Entry, ...] = (
     Entry(
         "simulate", "simulate:simulate", "Show what would be placed where, on a made-up or the live cluster."
     ),
+    Entry("operator", "", "Settings of the whole cluster."),
+    Entry("operator scheduler", "", "Settings of the scheduler."),
+    Entry("operator scheduler get-config", "operator_scheduler:get_config", "Show the scheduler's settings."),
+    Entry(
+        "operator scheduler set-config", "operator_scheduler:set_config", "Change the scheduler's settings."
+    ),
     Entry("monitor", "monitor:monitor", "Follow the log of an agent."),
     Entry("system", "", "Care for the whole system."),
     Entry("system gc", "system_gc:gc", "Forget finished jobs, evaluations and allocations now."),

@@ -261,6 +261,8 @@ class EvaluationService:
         if self._dry_waiting:
             self.pool.send(worker, [self._dry_waiting.pop(0)], dry_run=True)
             return True
+        if self._state.scheduler_config.pause_eval_broker:
+            return False
         flights = self._next_flights()
         if not flights:
             return False

@@ -9,6 +9,7 @@ from daemon.model.base import Wire
 
 BINPACK = "binpack"
 SPREAD = "spread"
+ALGORITHMS = (BINPACK, SPREAD)
 
 
 class PreemptionConfig(Wire, frozen=True, kw_only=True):
@@ -25,3 +26,11 @@ class SchedulerConfig(Wire, frozen=True, kw_only=True):
 
     scheduler_algorithm: str = BINPACK
     preemption_config: PreemptionConfig = PreemptionConfig()
+    #: whether tasks may use more memory than they reserve, up to their memory_max.
+    memory_oversubscription_enabled: bool = True
+    #: nobody may submit, dispatch or scale jobs.
+    reject_job_registration: bool = False
+    #: evaluations wait; what runs goes on.
+    pause_eval_broker: bool = False
+    create_index: int = 0
+    modify_index: int = 0

@@ -88,4 +88,8 @@ AGENT_SELF = _method("Agent.Self", m.Query, m.AgentSelfResponse, target="agent")
 AGENT_MONITOR = _method("Agent.Monitor", m.MonitorRequest, m.Empty, target="agent", stream=True)
 EVENT_STREAM = _method("Event.Stream", m.EventStreamRequest, m.Empty, stream=True)
 STATUS_LEADER = _method("Status.Leader", m.Query, m.LeaderResponse)
+SCHEDULER_GET_CONFIG = _method("Operator.SchedulerGetConfiguration", m.Query, m.SchedulerConfigResponse)
+SCHEDULER_SET_CONFIG = _method(
+    "Operator.SchedulerSetConfiguration", m.SchedulerConfigRequest, m.SchedulerConfigResponse, write=True
+)
 SYSTEM_GC = _method("System.GarbageCollect", m.Write, m.Empty, write=True)

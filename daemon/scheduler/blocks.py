@@ -49,7 +49,7 @@ def block_of(
         working.place_many(distinct, counts, group.name, ranker.ask)
         ports = []
     nodes = distinct.tolist()
-    resources = group_resources(group)
+    resources = group_resources(group, placer.input.config)
     return AllocBlock(
         namespace=placer.job.namespace,
         job_id=placer.job.id,
@@ -139,7 +139,7 @@ def row_of(
 ) -> Allocation:
     """One allocation with a predecessor."""
     job, previous = placer.job, request.previous
-    resources = group_resources(group)
+    resources = group_resources(group, placer.input.config)
     tracker = previous.reschedule_tracker
     if request.reschedule and group.reschedule_policy is not None:
         tracker = reschedule.tracker_of_replacement(previous, group.reschedule_policy, placer.input.now_ns)

@@ -100,7 +100,7 @@ class Placer:
         mask = conjunction(self.fleet, (*self.location, *checks))
         if only is not None:
             mask = mask & only
-        resources = group_resources(group)
+        resources = group_resources(group, self.input.config)
         ranker = Ranker(
             self.working,
             group.name,

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 
 from daemon.model.job import Task, TaskGroup
 from daemon.model.resources import AllocatedResources, AllocatedShared, AllocatedTask, Usage
+from daemon.model.scheduler_config import SchedulerConfig
 
 
 def _sum(tasks: Iterable[Task]) -> tuple[int, int]:
@@ -43,14 +44,14 @@ def group_usage(group: TaskGroup) -> Usage:
     )
 
 
-def group_resources(group: TaskGroup) -> AllocatedResources:
+def group_resources(group: TaskGroup, config: SchedulerConfig) -> AllocatedResources:
     """What every allocation of the group is given, without ports."""
     return AllocatedResources(
         tasks={
             task.name: AllocatedTask(
                 cpu_shares=task.resources.cpu,
                 memory_mb=task.resources.memory_mb,
-                memory_max_mb=task.resources.memory_max_mb,
+                memory_max_mb=task.resources.memory_max_mb if config.memory_oversubscription_enabled else 0,
             )
             for task in group.tasks
         },

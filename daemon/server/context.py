@@ -10,6 +10,7 @@ from typing import Protocol
 
 from daemon.aio.signal import Signal
 from daemon.model.enums import JobType, Trigger
+from daemon.model.errors import PermissionDenied
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
 from daemon.state.changes import Changes
@@ -72,6 +73,25 @@ class ServerContext:
         self.admit: Callable[[str, bool], None] = lambda what, stopping: None
         #: raised to the state's index after each entry; blocking queries wait on it.
         self.index_signal = Signal()
+
+    def check_open(self, what: str) -> None:
+        """Raises PermissionDenied while operators let no new work in."""
+        if self.state.scheduler_config.reject_job_registration:
+            raise PermissionDenied(
+                f"{what} was not accepted: reject_job_registration is set; an operator ends that with "
+                "`encamp operator scheduler set-config -reject-job-registration false`"
+            )
+
+    def check_places(self, job: Job) -> list[str]:
+        """Problems of a job whose namespace or node pool is unknown."""
+        problems = []
+        if self.state.namespace(job.namespace) is None:
+            known = ", ".join(self.state.namespaces())
+            problems.append(f"namespace: there is no namespace {job.namespace!r}; there are: {known}")
+        if self.state.node_pool(job.node_pool) is None:
+            known = ", ".join(self.state.node_pools())
+            problems.append(f"node_pool: there is no node pool {job.node_pool!r}; there are: {known}")
+        return problems
 
     def observe(self, changes: Changes) -> None:
         """Consumer of changes: wake the blocking queries, keep the clock ahead of the log."""

@@ -47,17 +47,19 @@ def why(state: State, job: Job) -> JobWhyResponse:
         id=job.id,
         status=job.status.value,
         ok=ok,
-        headline=turn or _headline(job, groups, evals),
+        headline=turn or _headline(job, groups, evals, paused=state.scheduler_config.pause_eval_broker),
         groups=groups,
         blocked_eval=blocked.id if blocked is not None else "",
     )
 
 
-def _headline(job: Job, groups: tuple[GroupWhy, ...], evals: list[Evaluation]) -> str:
+def _headline(job: Job, groups: tuple[GroupWhy, ...], evals: list[Evaluation], *, paused: bool) -> str:
     if job.stop:
         return f"stopped (version {job.version}); run it again to start it."
     waiting = [e for e in evals if e.status == EvalStatus.PENDING and not e.wait_until_ns]
     if waiting:
+        if paused:
+            return "evaluations are paused by an operator (pause_eval_broker); this job's waits with them."
         return f"its evaluation {waiting[0].id[:8]} is not finished yet."
     bad = [group for group in groups if group.lines]
     if not bad:

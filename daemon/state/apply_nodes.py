@@ -13,6 +13,7 @@ from msgspec.structs import replace
 from daemon.model.enums import Eligibility
 from daemon.model.errors import Conflict, NotFound
 from daemon.model.node import Node, NodeEvent
+from daemon.model.scopes import BUILT_IN_POOLS, NodePool
 from daemon.state.commands import NodeEligibility, NodeRegister, NodeStatusUpdate
 from daemon.state.draft import Draft
 from daemon.state.node_class import computed_class
@@ -23,6 +24,9 @@ EVENTS_KEPT = 10
 def apply_node_register(draft: Draft, command: NodeRegister) -> None:
     """Create or refresh a node; its status (if known), eligibility and drain stay as they are stored."""
     stored = draft.tables.nodes.get(command.node.id)
+    pool = command.node.node_pool
+    if pool not in BUILT_IN_POOLS and draft.tables.node_pools.get(pool) is None:
+        draft.put_node_pool(NodePool(name=pool, create_index=draft.index, modify_index=draft.index))
     node = replace(command.node, computed_class=computed_class(command.node))
     if stored is None:
         event = NodeEvent(message="Node registered", subsystem="Cluster", timestamp_ns=draft.time_ns)

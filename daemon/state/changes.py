@@ -20,7 +20,7 @@ from daemon.model.job import Job
 from daemon.model.node import Node
 
 #: names of the tables, as `State.table_index` takes them.
-TABLES = ("cluster", "jobs", "nodes", "evals", "allocs", "summaries", "launches", "deployments")
+TABLES = ("cluster", "jobs", "nodes", "evals", "allocs", "summaries", "launches", "deployments", "settings")
 
 
 class JobRegistered(Wire, frozen=True, kw_only=True):

@@ -17,6 +17,8 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
 from daemon.model.node import DrainStrategy, Node, NodeEvent
 from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
+from daemon.model.scheduler_config import SchedulerConfig
+from daemon.model.scopes import Namespace, NodePool
 from daemon.model.tasks import TaskState
 
 #: raised with every change of the shape or the meaning of entries.
@@ -152,6 +154,37 @@ class DrainsComplete(Command, frozen=True, kw_only=True):
     drains: dict[str, int]
 
 
+class SchedulerConfigSet(Command, frozen=True, kw_only=True):
+    """Replace the scheduler's settings. `check_index`: the modify index that must be current (0: never set)."""
+
+    config: SchedulerConfig
+    check_index: int | None = None
+
+
+class NamespaceUpsert(Command, frozen=True, kw_only=True):
+    """Create or change a namespace."""
+
+    namespace: Namespace
+
+
+class NamespaceDelete(Command, frozen=True, kw_only=True):
+    """Remove an empty namespace."""
+
+    name: str
+
+
+class NodePoolUpsert(Command, frozen=True, kw_only=True):
+    """Create or change a node pool."""
+
+    pool: NodePool
+
+
+class NodePoolDelete(Command, frozen=True, kw_only=True):
+    """Remove a node pool that nothing uses."""
+
+    name: str
+
+
 class ClientUpdate(Strict, frozen=True, kw_only=True):
     """What a node says of one of its allocations."""
 
@@ -252,6 +285,11 @@ AnyCommand = (
     | NodeEligibility
     | NodeDrain
     | DrainsComplete
+    | SchedulerConfigSet
+    | NamespaceUpsert
+    | NamespaceDelete
+    | NodePoolUpsert
+    | NodePoolDelete
     | AllocClientUpdate
     | AllocTransition
     | DeploymentStatusUpdate

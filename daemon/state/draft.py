@@ -20,6 +20,8 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
 from daemon.model.launch import Launches
 from daemon.model.node import Node
+from daemon.model.scheduler_config import SchedulerConfig
+from daemon.model.scopes import Namespace, NodePool
 from daemon.state.alloc_table import JobKey
 from daemon.state.changes import TABLES, Changes
 from daemon.state.job_status import derived_status
@@ -52,6 +54,8 @@ class Draft:
         self._rollouts = RolloutDelta()
         self._cluster = False
         self._launches = False
+        #: scheduler settings, namespaces, pools.
+        self._settings = False
         #: children of other jobs that this entry has brought to their end.
         self._ended: list[Job] = []
 
@@ -63,6 +67,33 @@ class Draft:
         """Name the cluster."""
         self.tables.cluster_id = cluster_id
         self._cluster = True
+
+    def set_scheduler_config(self, config: SchedulerConfig) -> None:
+        """Replace the scheduler's settings."""
+        self.tables.scheduler_config = config
+        self._settings = True
+
+    def put_namespace(self, namespace: Namespace) -> None:
+        """Insert or replace a namespace."""
+        self.tables.namespaces.put(namespace.name, namespace)
+        self._settings = True
+
+    def remove_namespace(self, name: str) -> bool:
+        """Remove a namespace. False when it is unknown."""
+        found = self.tables.namespaces.pop(name) is not None
+        self._settings |= found
+        return found
+
+    def put_node_pool(self, pool: NodePool) -> None:
+        """Insert or replace a node pool."""
+        self.tables.node_pools.put(pool.name, pool)
+        self._settings = True
+
+    def remove_node_pool(self, name: str) -> bool:
+        """Remove a node pool. False when it is unknown."""
+        found = self.tables.node_pools.pop(name) is not None
+        self._settings |= found
+        return found
 
     def put_node(self, node: Node) -> None:
         """Insert or replace a node."""
@@ -239,6 +270,7 @@ class Draft:
             "summaries": summaries,
             "launches": self._launches,
             "deployments": bool(changes.deployments),
+            "settings": self._settings,
         }
         changes.tables = tuple(name for name in TABLES if touched[name])
         for name in changes.tables:

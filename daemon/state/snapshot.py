@@ -25,6 +25,8 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
 from daemon.model.launch import Launches
 from daemon.model.node import Node
+from daemon.model.scheduler_config import SchedulerConfig
+from daemon.model.scopes import Namespace, NodePool
 from daemon.model.summary import JobSummary
 from daemon.state.alloc_rows import Row, StoredBlock
 from daemon.state.commands import SCHEMA
@@ -48,6 +50,7 @@ class Header(Strict, frozen=True, kw_only=True):
     time_ns: int
     table_indexes: dict[str, int]
     next_block: int
+    scheduler_config: SchedulerConfig = SchedulerConfig()
 
 
 class Piece(Strict, frozen=True, kw_only=True, array_like=True):
@@ -93,6 +96,7 @@ class StateSnapshot:
                 time_ns=frozen.time_ns,
                 table_indexes=dict(sorted(frozen.table_indexes.items())),
                 next_block=frozen.next_block,
+                scheduler_config=frozen.scheduler_config,
             ),
         )
         codes = list(zip(frozen.node_ids, frozen.node_names, strict=True))
@@ -172,6 +176,7 @@ def _read_header(tables: Tables, raw: msgspec.Raw) -> None:
     tables.time_ns = header.time_ns
     tables.cluster_id = header.cluster_id
     tables.table_indexes = header.table_indexes
+    tables.scheduler_config = header.scheduler_config
     tables.allocs.next_block = header.next_block
 
 
@@ -214,6 +219,16 @@ def _read_launches(tables: Tables, piece: Piece) -> None:
         tables.launches.put((row.namespace, row.job_id), row)
 
 
+def _read_namespaces(tables: Tables, piece: Piece) -> None:
+    for namespace in _read(piece, list[Namespace]):
+        tables.namespaces.put(namespace.name, namespace)
+
+
+def _read_pools(tables: Tables, piece: Piece) -> None:
+    for pool in _read(piece, list[NodePool]):
+        tables.node_pools.put(pool.name, pool)
+
+
 def _read_nodes(tables: Tables, piece: Piece) -> None:
     for node in _read(piece, list[Node]):
         tables.put_node(node)
@@ -240,6 +255,8 @@ _READERS: dict[str, Callable[[Tables, Piece], None]] = {
     "sources": _read_sources,
     "summaries": _read_summaries,
     "launches": _read_launches,
+    "namespaces": _read_namespaces,
+    "node_pools": _read_pools,
     "nodes": _read_nodes,
     "evals": _read_evals,
     "deployments": _read_deployments,

@@ -22,6 +22,8 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
 from daemon.model.launch import Launches
 from daemon.model.node import Node
+from daemon.model.scheduler_config import SchedulerConfig
+from daemon.model.scopes import BUILT_IN_POOLS, DEFAULT, Namespace, NodePool
 from daemon.model.summary import JobSummary
 from daemon.state import (
     apply_allocs,
@@ -33,6 +35,7 @@ from daemon.state import (
     apply_jobs,
     apply_launches,
     apply_nodes,
+    apply_settings,
     apply_tags,
 )
 from daemon.state import commands as c
@@ -66,6 +69,11 @@ _APPLY: dict[type[c.Command], Callable[[Draft, Any], None]] = {
     c.NodeEligibility: apply_nodes.apply_node_eligibility,
     c.NodeDrain: apply_drains.apply_node_drain,
     c.DrainsComplete: apply_drains.apply_drains_complete,
+    c.SchedulerConfigSet: apply_settings.apply_scheduler_config,
+    c.NamespaceUpsert: apply_settings.apply_namespace,
+    c.NamespaceDelete: apply_settings.apply_namespace_delete,
+    c.NodePoolUpsert: apply_settings.apply_node_pool,
+    c.NodePoolDelete: apply_settings.apply_node_pool_delete,
     c.AllocClientUpdate: apply_allocs.apply_client_update,
     c.AllocTransition: apply_allocs.apply_transition,
     c.DeploymentStatusUpdate: apply_deployments.apply_status,
@@ -168,6 +176,35 @@ class State:
                 tables.old_versions.put(versions[0].key, versions[1:])
         tables.load_allocs([], [pack(NO_SLOT, None, alloc) for alloc in allocs])
         return state
+
+    # settings ------------------------------------------------------------------------------------------
+
+    @property
+    def scheduler_config(self) -> SchedulerConfig:
+        """What operators have set for all schedulers."""
+        return self._tables.scheduler_config
+
+    def config_for(self, pool: str) -> SchedulerConfig:
+        """The settings as they hold for jobs of that pool."""
+        own = self._tables.node_pools.get(pool)
+        config = self._tables.scheduler_config
+        return own.scheduler_configuration.over(config) if own and own.scheduler_configuration else config
+
+    def namespace(self, name: str) -> Namespace | None:
+        """One namespace; `default` is always there."""
+        return self._tables.namespaces.get(name) or (Namespace(name=name) if name == DEFAULT else None)
+
+    def namespaces(self) -> list[str]:
+        """Names of all namespaces, sorted."""
+        return sorted({DEFAULT, *(space.name for space in self._tables.namespaces.values())})
+
+    def node_pool(self, name: str) -> NodePool | None:
+        """One pool; `default` and `all` are always there."""
+        return self._tables.node_pools.get(name) or (NodePool(name=name) if name in BUILT_IN_POOLS else None)
+
+    def node_pools(self) -> list[str]:
+        """Names of all pools, sorted."""
+        return sorted({*BUILT_IN_POOLS, *(pool.name for pool in self._tables.node_pools.values())})
 
     # nodes ---------------------------------------------------------------------------------------------
 

@@ -16,13 +16,15 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
 from daemon.model.launch import Launches
 from daemon.model.node import Node
+from daemon.model.scheduler_config import SchedulerConfig
+from daemon.model.scopes import Namespace, NodePool
 from daemon.model.summary import JobSummary
 from daemon.state.alloc_rows import Row, StoredBlock
 from daemon.state.alloc_table import AllocTable, JobKey
 from daemon.state.deployments import DeploymentTable
 from daemon.state.job_index import JobIndex
 from daemon.state.node_codes import GONE, NodeCodes
-from daemon.state.table import ID_SHARDS, Table, id_shard, name_shard
+from daemon.state.table import ID_SHARDS, Table, id_shard, name_shard, one_shard
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +36,7 @@ class Frozen:
     cluster_id: str
     table_indexes: dict[str, int]
     next_block: int
+    scheduler_config: SchedulerConfig
     node_ids: list[str]
     node_names: list[str]
     #: table name -> shards, in the order in which they are restored.
@@ -66,6 +69,9 @@ class Tables:
         self.sources: Table[JobKey, dict[int, JobSource]] = Table(64, name_shard)
         self.summaries: Table[JobKey, JobSummary] = Table(64, name_shard)
         self.launches: Table[JobKey, Launches] = Table(64, name_shard)
+        self.scheduler_config = SchedulerConfig()
+        self.namespaces: Table[str, Namespace] = Table(1, one_shard)
+        self.node_pools: Table[str, NodePool] = Table(1, one_shard)
         self.job_index = JobIndex()
         self.nodes: Table[str, Node] = Table(ID_SHARDS, id_shard)
         self.evals: Table[str, Evaluation] = Table(ID_SHARDS, id_shard)
@@ -134,6 +140,7 @@ class Tables:
             self.cluster_id,
             dict(self.table_indexes),
             self.allocs.next_block,
+            self.scheduler_config,
             list(self.codes.ids),
             list(self.codes.names),
             {
@@ -142,6 +149,8 @@ class Tables:
                 "sources": self.sources.freeze(),
                 "summaries": self.summaries.freeze(),
                 "launches": self.launches.freeze(),
+                "namespaces": self.namespaces.freeze(),
+                "node_pools": self.node_pools.freeze(),
                 "nodes": self.nodes.freeze(),
                 "evals": self.evals.freeze(),
                 "deployments": self.deployments.rows.freeze(),

@@ -12,9 +12,11 @@ from daemon.model.job import VolumeMount, VolumeRequest
 from daemon.model.node import DriverInfo, HostVolume, NodeResources
 from daemon.model.policies import Constraint, ReschedulePolicy
 from daemon.model.resources import Network, Port, Resources
+from daemon.model.scopes import NodePool
 from daemon.model.tasks import EventType, TaskEvent
 from daemon.rpc import messages as m
 from daemon.rpc import methods
+from daemon.state.commands import NodePoolUpsert
 from tests.server.serverkit import Kit, make_job, make_node
 
 
@@ -39,6 +41,7 @@ async def test_wrong_datacenter(kit: Kit) -> None:
 
 async def test_wrong_pool(kit: Kit) -> None:
     await kit.node()
+    await kit.server.propose(NodePoolUpsert(time_ns=1, pool=NodePool(name="gpu")))
     await kit.run_and_settle(make_job(node_pool="gpu"))
     assert '"gpu"' in await words(kit)
 

@@ -59,6 +59,7 @@ from daemon.rpc.messages.nodes import (
     NodeStub,
     NodeUpdateAllocRequest,
 )
+from daemon.rpc.messages.operator import SchedulerConfigRequest, SchedulerConfigResponse
 from daemon.rpc.messages.streams import (
     ExecInput,
     ExecOutput,
@@ -137,4 +138,6 @@ __all__ = [
     "MonitorRequest",
     "EventStreamRequest",
     "LeaderResponse",
+    "SchedulerConfigRequest",
+    "SchedulerConfigResponse",
 ]

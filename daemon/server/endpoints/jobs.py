@@ -57,6 +57,7 @@ class JobEndpoints:
     async def register(self, request: m.JobRegisterRequest, caller: Caller) -> m.JobRegisterResponse:
         """Create or change a job, and ask for its evaluation."""
         self._context.admit("the job", False)
+        self._context.check_open("the job")
         job = self._admit(request.job, request.namespace)
         # a periodic or parameterized job is launched, never run itself
         evaluation = (
@@ -102,6 +103,7 @@ class JobEndpoints:
             )
         if sum(group.count for group in job.task_groups) > JOB_COUNT_MAX:
             problems.append(f"group: the counts of all groups exceed {JOB_COUNT_MAX}")
+        problems += self._context.check_places(job)
         before = self._context.state.job(job.namespace, job.id)
         if before is not None and before.type != job.type:
             problems.append(f"type: job {job.id!r} is {before.type.value} and cannot become {job.type.value}")

@@ -41,6 +41,7 @@ class LaunchEndpoints:
     async def dispatch(self, request: m.JobDispatchRequest, caller: Caller) -> m.JobDispatchResponse:
         """Launch a parameterized job with payload and meta."""
         self._context.admit("the dispatch", False)
+        self._context.check_open("the dispatch")
         parent = self._parent(request.namespace, request.job_id)
         check_dispatch(parent, request)
         now = self._context.clock.now_ns()

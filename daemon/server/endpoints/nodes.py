@@ -17,6 +17,7 @@ from daemon.model.errors import InvalidInput, NotFound, PermissionDenied
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
 from daemon.model.node import DrainStrategy, Node, NodeEvent
+from daemon.model.scopes import ALL
 from daemon.rpc import messages as m
 from daemon.rpc import methods
 from daemon.rpc.dispatch import Caller, Dispatcher, require
@@ -152,6 +153,10 @@ class NodeEndpoints:
         node = request.node
         require(node.id, "a node id")
         require(node.secret_id, "the node's secret")
+        if node.node_pool == ALL:
+            raise InvalidInput(
+                f"no node is in the pool {ALL!r} alone: it means every node; name another pool"
+            )
         before = self._context.state.node(node.id)
         if before is not None:
             self._authenticate(node.id, node.secret_id)
