@@ -27,6 +27,9 @@ from daemon.state.reservations import block_positions, block_rows
 from daemon.state.tracker import FleetTracker
 from daemon.state.usage import usage_of
 
+#: nodes that nothing can be told now.
+_AWAY = ("down", "disconnected")
+
 
 class Checked(NamedTuple):
     """The part of a plan that may be committed now, and what was refused."""
@@ -82,12 +85,16 @@ class _Checker:
         self.last = plan.blocks[-1] if plan.blocks else None
 
     def exists(self, node_id: str) -> bool:
-        """In-place updates ask for nothing but the node."""
+        """In-place updates ask for nothing but a node that hears of them."""
         row = self.fleet.row_of.get(node_id, -1)
-        if row >= 0 and self.fleet.alive[row]:
-            return True
-        self._reject(node_id, "is gone")
-        return False
+        if row < 0 or not self.fleet.alive[row]:
+            self._reject(node_id, "is gone")
+            return False
+        word = STATE_WORDS[self.fleet.state[row]]
+        if word in _AWAY:
+            self._reject(node_id, f"is {word}")
+            return False
+        return True
 
     def alloc(self, alloc: Allocation) -> Allocation | None:
         """The placement, perhaps with other ports; None when it is refused."""

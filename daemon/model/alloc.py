@@ -87,6 +87,8 @@ class Allocation(Wire, frozen=True, kw_only=True):
     previous_allocation: str = ""
     next_allocation: str = ""
     followup_eval_id: str = ""
+    #: when the servers lost sight of it: unknown, or lost with its node. 0: never, or that has been settled.
+    away_since_ns: int = 0
     preempted_allocations: tuple[str, ...] = ()
     preempted_by_allocation: str = ""
     network_status: NetworkStatus | None = None

@@ -43,9 +43,14 @@ class InPlaceUpdate(Wire, frozen=True, kw_only=True):
 
 
 class AllocMark(Wire, frozen=True, kw_only=True):
-    """A note on an allocation that stays: a follow-up evaluation that waits, or `no placement`."""
+    """A note on an allocation that stays: a follow-up evaluation that waits, or `no placement`.
+
+    `unknown`: its node is out of sight. `reconnected`: it came back in time and stays in its place.
+    """
 
     alloc_id: str
+    unknown: bool = False
+    reconnected: bool = False
     followup_eval_id: str | None = None
     reschedule_tracker: RescheduleTracker | None = None
 

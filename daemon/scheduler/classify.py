@@ -1,8 +1,9 @@
 """Sorting a group's allocations into the reconciler's sets, first rule that applies. Pure.
 
-Theory: a node is fine, draining, or lost (down, disconnected or gone). An allocation that is over stays
-`untainted`: whether it is replaced is the reschedule rules' matter. Disconnect and reconnect rules have their
-place between the rules for `lost` and `migrate`.
+Theory: a node is fine (or drains), out of sight (disconnected), or lost (down or gone). What runs on a node out of
+sight becomes unknown and is waited for, if its group has a `lost_after`; when that is over, or there is none, it is
+lost. What was unknown and whose node is back is `reconnecting`, whatever has become of it meanwhile. An allocation that
+is over stays `untainted`: whether it is replaced is the reschedule rules' matter.
 
 Source: spec/scheduler.md 6.1.
 """
@@ -13,8 +14,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from daemon.model.alloc import Allocation
-from daemon.model.enums import NodeStatus
+from daemon.model.enums import ClientStatus, NodeStatus
 from daemon.model.plan import NodeView
+from daemon.model.policies import DisconnectStrategy
 
 _LOST = frozenset({NodeStatus.DOWN, NodeStatus.DISCONNECTED})
 
@@ -27,10 +29,14 @@ class Sets:
     migrate: list[Allocation] = field(default_factory=list)
     lost: list[Allocation] = field(default_factory=list)
     ignored: list[Allocation] = field(default_factory=list)
+    #: run on a node that is out of sight: to be marked unknown.
+    disconnecting: list[Allocation] = field(default_factory=list)
+    #: were unknown, and their node is back.
+    reconnecting: list[Allocation] = field(default_factory=list)
 
 
 def node_lost(node: NodeView | None) -> bool:
-    """True when what ran there is lost."""
+    """True when nothing is heard of what ran there."""
     return node is None or node.status in _LOST
 
 
@@ -40,7 +46,46 @@ def ran_successfully(alloc: Allocation) -> bool:
     return bool(states) and all(state.successful for state in states)
 
 
-def classify(allocs: Iterable[Allocation], nodes: dict[str, NodeView], *, batch: bool) -> Sets:
+def lost_after_ns(disconnect: DisconnectStrategy | None) -> int:
+    """How long the group's allocations are waited for; 0: not at all."""
+    return disconnect.lost_after_ns if disconnect is not None else 0
+
+
+def fate(alloc: Allocation, node: NodeView | None, disconnect: DisconnectStrategy | None, now_ns: int) -> str:
+    """The set of an allocation that the servers want: the name of a field of `Sets`."""
+    was_away, wait_ns = alloc.away_since_ns > 0, lost_after_ns(disconnect)
+    out_of_sight = node_lost(node)
+    if alloc.client_terminal:
+        return "reconnecting" if was_away and not out_of_sight else "untainted"
+    if alloc.client_status == ClientStatus.UNKNOWN:
+        if now_ns - alloc.away_since_ns >= wait_ns:
+            return "lost"
+        if out_of_sight:
+            kept = node is not None and (node.status == NodeStatus.DISCONNECTED or _unreplaced(disconnect))
+            return "untainted" if kept else "lost"
+        # back, but not yet heard of: its word comes with the node's next report.
+        return "untainted"
+    if out_of_sight:
+        waits = alloc.client_status == ClientStatus.RUNNING and wait_ns > 0 and node is not None
+        seen = waits and node is not None and node.status == NodeStatus.DISCONNECTED
+        return "disconnecting" if seen or (waits and _unreplaced(disconnect)) else "lost"
+    if alloc.desired_transition.migrate:
+        return "migrate"
+    return "reconnecting" if was_away else "untainted"
+
+
+def _unreplaced(disconnect: DisconnectStrategy | None) -> bool:
+    return disconnect is not None and not disconnect.replace
+
+
+def classify(
+    allocs: Iterable[Allocation],
+    nodes: dict[str, NodeView],
+    *,
+    batch: bool,
+    disconnect: DisconnectStrategy | None = None,
+    now_ns: int = 0,
+) -> Sets:
     """Sort them. Batch keeps what was stopped after it had succeeded, or forced out by a drain: it counts as done."""
     sets = Sets()
     for alloc in allocs:
@@ -50,14 +95,9 @@ def classify(allocs: Iterable[Allocation], nodes: dict[str, NodeView], *, batch:
             (sets.untainted if batch and (succeeded or drained) else sets.ignored).append(alloc)
         elif alloc.client_terminal and alloc.desired_transition.migrate and _canary(alloc):
             sets.migrate.append(alloc)
-        elif alloc.client_terminal:
-            sets.untainted.append(alloc)
-        elif node_lost(nodes.get(alloc.node_id)):
-            sets.lost.append(alloc)
-        elif alloc.desired_transition.migrate:
-            sets.migrate.append(alloc)
         else:
-            sets.untainted.append(alloc)
+            found: list[Allocation] = getattr(sets, fate(alloc, nodes.get(alloc.node_id), disconnect, now_ns))
+            found.append(alloc)
     return sets
 
 

@@ -49,6 +49,12 @@ class GroupDecision:
     in_place: list[Allocation] = field(default_factory=list)
     #: failed, to be replaced later: (due, allocation).
     later: list[tuple[int, Allocation]] = field(default_factory=list)
+    #: run on nodes out of sight, to be marked unknown: (lost when, allocation).
+    unknown: list[tuple[int, Allocation]] = field(default_factory=list)
+    #: came back and stay.
+    reconnected: list[Allocation] = field(default_factory=list)
+    #: lost, and replaced only after they have stopped themselves: (when, allocation).
+    delayed: list[tuple[int, Allocation]] = field(default_factory=list)
     ignored: int = 0
     migrated: int = 0
     #: destructive updates that wait for the health of others.
@@ -59,7 +65,7 @@ class GroupDecision:
     @property
     def settled(self) -> bool:
         """Nothing is left to do in the group."""
-        busy = self.placements or self.in_place or self.later or self.migrated
+        busy = self.placements or self.in_place or self.later or self.migrated or self.delayed
         return not (busy or self.waiting or self.held)
 
     def split_by_version(self) -> tuple[Job | None, GroupDecision]:

@@ -48,7 +48,7 @@ class Failures:
         for alloc in allocs:
             if not alloc.client_terminal or alloc.server_terminal:
                 ended.kept.append(alloc)
-            elif alloc.next_allocation:
+            elif alloc.next_allocation and not alloc.away_since_ns:
                 continue
             elif alloc.client_status == ClientStatus.FAILED:
                 if renewing and not self.batch and self.changed(alloc):

@@ -54,7 +54,7 @@ def generic_attempt(input_: EvalInput, fleet: Fleet) -> Attempt:
             outcome.stops.append(stop_record(stop))
             if placer:
                 placer.working.stop(stop.alloc)
-        outcome.later.extend(decision.later)
+        outcome.waits(decision)
         outcome.annotations[decision.name] = _annotation(decision)
     for decision in decisions:
         group = input_.job.group(decision.name) if input_.job else None

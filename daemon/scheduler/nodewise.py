@@ -1,9 +1,9 @@
 """What becomes of the allocations of a system or sysbatch job, each judged by its own node. Pure.
 
 Theory: such a job has one allocation of a group on every node that it targets. For each one, the first rule that
-applies: its node is lost; its stop was asked for; the node is not targeted (or takes no new work, and the spec has
-changed); the spec has changed; else it goes on. Rows of nodes that are served leave `missing`; what ended of a sysbatch
-job serves its node as long as the spec is the same.
+applies: its node is lost; its node is out of sight and it is waited for; its stop was asked for; the node is not
+targeted (or takes no new work, and the spec has changed); the spec has changed; else it goes on. Rows of nodes that
+are served leave `missing`; what ended of a sysbatch job serves its node as long as the spec is the same.
 
 Source: spec/scheduler.md 7.
 """
@@ -17,7 +17,7 @@ from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus, JobType
 from daemon.model.job import Job, TaskGroup
 from daemon.model.plan import NodeView
-from daemon.scheduler.classify import node_lost
+from daemon.scheduler.classify import fate, lost_after_ns
 from daemon.scheduler.decision import GroupDecision, Stop
 from daemon.scheduler.reconcile import NODE_LOST
 from daemon.scheduler.updates import is_destructive
@@ -36,6 +36,7 @@ class Nodewise:
     versions: dict[int, Job]
     nodes: dict[str, NodeView]
     fleet: Fleet
+    now_ns: int
     serves: Callable[[Allocation, TaskGroup], bool]
 
     def judge(
@@ -62,9 +63,19 @@ class Nodewise:
             if self.job.type == JobType.SYSBATCH and alloc.client_terminal and not changed and row >= 0:
                 missing[row] = False
             return False
-        if node_lost(self.nodes.get(alloc.node_id)):
+        what = fate(alloc, self.nodes.get(alloc.node_id), group.disconnect, self.now_ns)
+        if what == "lost":
             decision.stops.append(Stop(alloc, NODE_LOST, ClientStatus.LOST))
             return False
+        if what == "disconnecting":
+            decision.unknown.append((self.now_ns + lost_after_ns(group.disconnect), alloc))
+        if what == "disconnecting" or alloc.client_status == ClientStatus.UNKNOWN:
+            decision.ignored += 1
+            if row >= 0:
+                missing[row] = False
+            return False
+        if what == "reconnecting":
+            decision.reconnected.append(alloc)
         if alloc.desired_transition.migrate:
             decision.stops.append(Stop(alloc, ASKED))
             return False

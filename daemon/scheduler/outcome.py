@@ -24,6 +24,7 @@ from daemon.model.plan import (
     InPlaceUpdate,
     Plan,
 )
+from daemon.scheduler.decision import GroupDecision
 from daemon.scheduler.feasible import Check, class_eligibility
 from daemon.scheduler.ids import Ids
 from daemon.scheduler.place import Placed
@@ -48,6 +49,10 @@ class Outcome:
     failed: dict[str, AllocMetric] = field(default_factory=dict)
     queued: dict[str, int] = field(default_factory=dict)
     later: list[tuple[int, Allocation]] = field(default_factory=list)
+    #: to be marked unknown, and lost at that time.
+    unknown: list[tuple[int, Allocation]] = field(default_factory=list)
+    #: lost, and their group is placed again at that time.
+    delayed: list[tuple[int, Allocation]] = field(default_factory=list)
     #: checks of the groups that failed.
     eligibility: list[list[Check]] = field(default_factory=list)
     #: nodes that were full for a system job.
@@ -55,6 +60,13 @@ class Outcome:
     #: a rollout that begins with this plan, and those that end with it.
     deployment: Deployment | None = None
     deployment_changes: list[DeploymentChange] = field(default_factory=list)
+
+    def waits(self, decision: GroupDecision) -> None:
+        """What of a group's decision is for later."""
+        self.later.extend(decision.later)
+        self.unknown.extend(decision.unknown)
+        self.delayed.extend(decision.delayed)
+        self.marks.extend(AllocMark(alloc_id=alloc.id, reconnected=True) for alloc in decision.reconnected)
 
     def add(self, group: str, placed: Placed) -> None:
         """What came of placing for one group; a group may be placed for in several steps."""
@@ -102,6 +114,13 @@ class Outcome:
             follow_up = self._new(Trigger.ALLOC_RESCHEDULE, EvalStatus.PENDING, wait_until_ns=due)
             following.append(follow_up)
             self.marks.extend(AllocMark(alloc_id=alloc.id, followup_eval_id=follow_up.id) for alloc in allocs)
+        for due, allocs in batched(self.unknown):
+            timeout = self._new(Trigger.MAX_DISCONNECT_TIMEOUT, EvalStatus.PENDING, wait_until_ns=due)
+            following.append(timeout)
+            self.marks.extend(
+                AllocMark(alloc_id=alloc.id, unknown=True, followup_eval_id=timeout.id) for alloc in allocs
+            )
+        following.extend(self._after_stops())
         done = msgspec.structs.replace(
             source,
             status=EvalStatus.COMPLETE,
@@ -139,6 +158,21 @@ class Outcome:
             for node in self.full_nodes or [""]
         ]
         return msgspec.structs.replace(done, blocked_eval=blocked[0].id), [*blocked, *following]
+
+    def _after_stops(self) -> list[Evaluation]:
+        """Evaluations for when lost work has stopped itself; their ids go into the stops."""
+        waits: dict[str, str] = {}
+        evaluations = []
+        for due, allocs in batched(self.delayed):
+            evaluations.append(self._new(Trigger.ALLOC_RESCHEDULE, EvalStatus.PENDING, wait_until_ns=due))
+            waits.update({alloc.id: evaluations[-1].id for alloc in allocs})
+        self.stops = [
+            msgspec.structs.replace(stop, followup_eval_id=waits[stop.alloc_id])
+            if stop.alloc_id in waits
+            else stop
+            for stop in self.stops
+        ]
+        return evaluations
 
     def _new(self, trigger: Trigger, status: EvalStatus, **facts: object) -> Evaluation:
         source = self.input.evaluation

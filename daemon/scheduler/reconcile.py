@@ -20,10 +20,12 @@ from daemon.model.enums import ClientStatus, JobType
 from daemon.model.job import Job, TaskGroup
 from daemon.model.plan import EvalInput, NodeView
 from daemon.scheduler import canaries
+from daemon.scheduler.away import set_apart
 from daemon.scheduler.classify import Sets, classify, node_lost, stuck_on_lost_nodes
 from daemon.scheduler.decision import GroupDecision, Replace, Stop
 from daemon.scheduler.failures import Ended, Failures
 from daemon.scheduler.names import NameIndex
+from daemon.scheduler.reconnect import settle
 from daemon.scheduler.rollout import GroupRollout, Rollouts
 from daemon.scheduler.surplus import take_surplus, taken_over
 from daemon.scheduler.updates import is_destructive
@@ -101,10 +103,13 @@ class Reconciler:
         decision.stops.extend(Stop(alloc, NODE_LOST, ClientStatus.LOST) for alloc in stuck)
         if self.batch:
             allocs = [alloc for alloc in allocs if not (alloc.terminal and self._outdated(alloc))]
-        sets = classify(allocs, self.nodes, batch=self.batch)
+        now_ns, eval_id = self.input.now_ns, self.input.evaluation.id
+        sets = classify(allocs, self.nodes, batch=self.batch, disconnect=group.disconnect, now_ns=now_ns)
+        self._settle(group, sets, allocs, decision)
+        away = set_apart(group, sets, rollout, decision, now_ns, eval_id)
         canaries.stop_stale(sets, rollout, decision)
         decision.stops.extend(Stop(alloc, NODE_LOST, ClientStatus.LOST) for alloc in sets.lost)
-        sets.lost = canaries.forget_marked(sets.lost)
+        sets.lost = canaries.forget_marked([*sets.lost, *away.unreplaced])
         ended = self.failures.split(
             group, rollout, sets.untainted, renewing=self._may_renew(group, rollout, sets.untainted)
         )
@@ -121,7 +126,7 @@ class Reconciler:
             {alloc.index for alloc in (*sets.untainted, *sets.migrate) if not alloc.server_terminal},
         )
         self._migrations(sets, decision)
-        added = self._fill(group, rollout, sets, ended, names, decision)
+        added = self._fill(group, rollout, sets, ended, names, decision, hold=away.hold)
         total = added + len(decision.in_place) + len(destructive)
         self._roll(group, rollout, sets, destructive, decision)
         changing = bool(destructive or decision.in_place)
@@ -130,6 +135,21 @@ class Reconciler:
         if rollout.canarying:
             decision.base = self._base(allocs)
         return decision
+
+    def _settle(
+        self, group: TaskGroup, sets: Sets, allocs: list[Allocation], decision: GroupDecision
+    ) -> None:
+        """Of what is back and what has replaced it, one stays."""
+        if not sets.reconnecting:
+            return
+        assert self.job is not None
+        settled = settle(group, self.job, sets.reconnecting, allocs, batch=self.batch)
+        decision.stops.extend(Stop(alloc, why) for alloc, why in settled.stops)
+        gone = {alloc.id for alloc, _ in settled.stops}
+        for pool in (sets.untainted, sets.migrate, sets.lost, sets.disconnecting):
+            pool[:] = [alloc for alloc in pool if alloc.id not in gone]
+        sets.untainted.extend(settled.kept)
+        decision.reconnected = settled.kept
 
     def _outdated(self, alloc: Allocation) -> bool:
         return self.job is not None and alloc.job_spec_index != self.job.job_modify_index
@@ -165,7 +185,8 @@ class Reconciler:
         gone += taken_over(sets.migrate, rollout, self.job.job_modify_index)
         decision.stops.extend(Stop(alloc, TAKEN_OVER) for alloc in gone)
         pools = (ended.renew, ended.now, sets.migrate, sets.untainted)
-        surplus = sum(len(pool) for pool in pools) - group.count
+        unknown = sum(alloc.client_status == ClientStatus.UNKNOWN for alloc in sets.untainted)
+        surplus = sum(len(pool) for pool in pools) - unknown - group.count
         taken = take_surplus(pools, surplus, group.count)
         decision.stops.extend(Stop(alloc, NOT_NEEDED) for alloc in taken)
 
@@ -173,10 +194,14 @@ class Reconciler:
         """Sort the untainted by what the newest spec means for them; the destructive ones by number."""
         destructive: list[Allocation] = []
         for alloc in sets.untainted:
+            unknown = alloc.client_status == ClientStatus.UNKNOWN
             if alloc.terminal or not self._outdated(alloc):
                 decision.ignored += 1
-            elif self._changed(alloc) or not self.serves(alloc, group):
+            elif self._changed(alloc) or not (unknown or self.serves(alloc, group)):
                 destructive.append(alloc)
+            elif unknown:
+                # nobody can tell it now; it is compared again when it is back.
+                decision.ignored += 1
             else:
                 decision.in_place.append(alloc)
         return sorted(destructive, key=lambda alloc: alloc.index)
@@ -214,9 +239,14 @@ class Reconciler:
         ended: Ended,
         names: NameIndex,
         decision: GroupDecision,
+        *,
+        hold: bool,
     ) -> int:
         """Fill up to the count. Returns how many are missing; a rollout may hold some of them back."""
         room = missing = max(0, group.count - len(sets.untainted) - len(sets.migrate))
+        if hold:
+            decision.held += room
+            return missing
         for alloc in _first(ended.now, room):
             room -= 1
             if rollout.failed and alloc.deployment_id == rollout.deployment_id:

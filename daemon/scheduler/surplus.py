@@ -15,6 +15,9 @@ from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus
 from daemon.scheduler.rollout import GroupRollout
 
+#: done, or out of sight: stopping these helps nobody.
+_KEPT = (ClientStatus.COMPLETE, ClientStatus.UNKNOWN)
+
 
 def taken_over(allocs: list[Allocation], rollout: GroupRollout, newest_spec: int) -> list[Allocation]:
     """Take out of `allocs` the old ones whose names promoted canaries bear, and return them."""
@@ -36,9 +39,7 @@ def take_surplus(pools: Iterable[list[Allocation]], surplus: int, count: int) ->
         if len(taken) >= surplus:
             break
         stoppable = [
-            alloc
-            for alloc in pool
-            if not alloc.server_terminal and alloc.client_status != ClientStatus.COMPLETE
+            alloc for alloc in pool if not alloc.server_terminal and alloc.client_status not in _KEPT
         ]
         stoppable.sort(key=lambda alloc: (-alloc.index, alloc.create_index, alloc.id))
         if pool is pools[-1]:

@@ -59,7 +59,7 @@ class _System:
         self.placer = Placer(input_, job, fleet, ids)
         self.nodes = {node.id: node for node in input_.nodes}
         self.versions = {old.version: old for old in input_.old_jobs}
-        self.judge = Nodewise(job, self.versions, self.nodes, fleet, self.placer.serves)
+        self.judge = Nodewise(job, self.versions, self.nodes, fleet, input_.now_ns, self.placer.serves)
         self.rollouts = Rollouts(job, input_.deployment, job.type == JobType.SYSBATCH)
         self.new_id = ids.uuid()
         self.settled: dict[str, bool] = {}
@@ -105,6 +105,7 @@ class _System:
         stuck = stuck_on_lost_nodes(allocs, self.nodes)
         decision.stops.extend(Stop(alloc, NODE_LOST, ClientStatus.LOST) for alloc in stuck)
         self._stop(decision.stops)
+        self.outcome.waits(decision)
         before = len(self.outcome.blocks)
         if group.count > 0:
             self._place(group, decision, destructive, missing)

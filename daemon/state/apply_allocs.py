@@ -12,17 +12,18 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from daemon.model.alloc import Allocation, AllocHealth, DesiredTransition
-from daemon.model.enums import ClientStatus, NodeStatus
+from daemon.model.enums import ClientStatus, EvalStatus, NodeStatus
 from daemon.state.commands import AllocClientUpdate, AllocTransition, ClientUpdate
 from daemon.state.draft import Draft
 
-_AWAY = (NodeStatus.DOWN, NodeStatus.DISCONNECTED)
+#: nodes whose word is not taken.
+AWAY = (NodeStatus.DOWN, NodeStatus.DISCONNECTED)
 
 
 def apply_client_update(draft: Draft, command: AllocClientUpdate) -> None:
     """Store a node's reports; unknown, foreign and backward ones are dropped."""
     node = draft.tables.nodes.get(command.node_id)
-    if node is None or node.status in _AWAY:
+    if node is None or node.status in AWAY:
         reason = "the node is unknown" if node is None else f"the node is {node.status}"
         for update in command.updates:
             draft.drop(update.alloc_id, f"{reason}; it must register or come back first")
@@ -37,10 +38,33 @@ def apply_client_update(draft: Draft, command: AllocClientUpdate) -> None:
             draft.drop(update.alloc_id, reason)
             continue
         taken = True
-        draft.put_alloc(before, _updated(draft, before, update))
+        after = _updated(draft, before, update)
+        if before.client_status == ClientStatus.UNKNOWN and before.followup_eval_id:
+            _cancel_wait(draft, before)
+            after = replace(after, followup_eval_id="")
+        draft.put_alloc(before, after)
     if taken:
         for evaluation in command.evaluations:
             draft.put_eval(evaluation)
+
+
+def _cancel_wait(draft: Draft, back: Allocation) -> None:
+    """It is back in time: the evaluation that waits for its end is needless, unless another waits with it."""
+    tables = draft.tables
+    waiting = tables.evals.get(back.followup_eval_id)
+    if waiting is None or waiting.status != EvalStatus.PENDING:
+        return
+    for other in tables.allocs.by_job((back.namespace, back.job_id)):
+        if other.id != back.id and other.followup_eval_id == waiting.id and not other.terminal:
+            return
+    draft.put_eval(
+        replace(
+            waiting,
+            status=EvalStatus.CANCELED,
+            status_description="the allocations that it waited for are back",
+            modify_time_ns=draft.time_ns,
+        )
+    )
 
 
 def apply_transition(draft: Draft, command: AllocTransition) -> None:

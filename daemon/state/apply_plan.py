@@ -16,10 +16,11 @@ import numpy as np
 from msgspec.structs import replace
 
 from daemon.model.alloc import Allocation, AllocBlock
-from daemon.model.enums import EvalStatus
+from daemon.model.enums import ClientStatus, EvalStatus
 from daemon.model.errors import InvalidInput
 from daemon.model.job import Job
 from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
+from daemon.state.apply_allocs import AWAY
 from daemon.state.apply_deployments import begin_deployment, change_deployment
 from daemon.state.block_columns import column_faults, has_repeats, node_rows, only_rows
 from daemon.state.changes import PlanApplied
@@ -204,6 +205,7 @@ def _stop(run: _Pass, stop: AllocStop) -> None:
         client_status=status or before.client_status,
         client_description=stop.desired_description if status else before.client_description,
         followup_eval_id=stop.followup_eval_id or before.followup_eval_id,
+        away_since_ns=draft.time_ns if status == ClientStatus.LOST else before.away_since_ns,
         modify_index=draft.index,
         modify_time_ns=draft.time_ns,
         alloc_modify_index=draft.index,
@@ -243,6 +245,20 @@ def _mark(run: _Pass, mark: AllocMark) -> None:
         draft.drop(mark.alloc_id, "there is no such allocation")
         return
     after = before
+    if mark.unknown:
+        node = draft.tables.nodes.get(before.node_id)
+        if before.terminal or node is None or node.status not in AWAY:
+            draft.drop(mark.alloc_id, "it is over, or its node is in sight again")
+            return
+        after = replace(
+            after,
+            client_status=ClientStatus.UNKNOWN,
+            client_description="its node is out of sight",
+            away_since_ns=draft.time_ns,
+        )
+    if mark.reconnected:
+        # its replacement, if it had one, is gone: when it fails, it is its own policy's turn
+        after = replace(after, away_since_ns=0, next_allocation="")
     if mark.followup_eval_id is not None:
         after = replace(after, followup_eval_id=mark.followup_eval_id)
     if mark.reschedule_tracker is not None:

@@ -48,9 +48,13 @@ def node_view(node: Node) -> NodeView:
 def _matters(alloc: Allocation) -> bool:
     """Not over on both sides, or failed and not replaced yet."""
     if alloc.client_terminal and alloc.next_allocation:
-        return False
+        # it ended while it was out of sight: it and its replacement are still to be settled.
+        return alloc.away_since_ns > 0 and not alloc.server_terminal
     if not (alloc.server_terminal and alloc.client_terminal):
         return True
+    if alloc.client_status == ClientStatus.LOST and alloc.followup_eval_id:
+        # its group waits for the node to stop it by itself.
+        return not alloc.next_allocation
     return alloc.client_status == ClientStatus.FAILED and not alloc.next_allocation
 
 

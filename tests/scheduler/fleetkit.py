@@ -241,6 +241,8 @@ class MiniWorld:
                 desired_status=stop.desired_status,
                 desired_description=stop.desired_description,
                 **({"client_status": stop.client_status} if stop.client_status else {}),
+                **({"away_since_ns": self.now} if stop.client_status == ClientStatus.LOST else {}),
+                **({"followup_eval_id": stop.followup_eval_id} if stop.followup_eval_id else {}),
             )
         for update in plan.in_place:
             self.change(
@@ -252,6 +254,10 @@ class MiniWorld:
             )
         for mark in plan.marks:
             facts: dict[str, Any] = {}
+            if mark.unknown:
+                facts |= {"client_status": ClientStatus.UNKNOWN, "away_since_ns": self.now}
+            if mark.reconnected:
+                facts |= {"away_since_ns": 0, "next_allocation": ""}
             if mark.followup_eval_id is not None:
                 facts["followup_eval_id"] = mark.followup_eval_id
             if mark.reschedule_tracker is not None:

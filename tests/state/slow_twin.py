@@ -192,6 +192,8 @@ class SlowTwin(RolloutTwin):
                 facts |= {"desired_status": s.desired_status, "desired_description": s.desired_description}
             if s.client_status and not a.client_terminal:
                 facts |= {"client_status": s.client_status, "client_description": s.desired_description}
+                if s.client_status == ClientStatus.LOST:
+                    facts["away_since_ns"] = self.time
             self.change(a, **facts)
         for u in command.in_place:
             a = self.allocs.get(u.alloc_id)
