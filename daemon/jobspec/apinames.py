@@ -105,6 +105,8 @@ BLOCKS: dict[str, ApiBlock] = {
             "ShutdownDelay": "shutdown_delay",
             "MaxRunDuration": "max_run_duration",
             "MaxRunning": "max_running",
+            "MaxClientDisconnect": "max_client_disconnect",
+            "StopAfterClientDisconnect": "stop_after_client_disconnect",
         },
         {
             "Tasks": ("task", "task", "Name"),
@@ -118,17 +120,15 @@ BLOCKS: dict[str, ApiBlock] = {
             "Update": ("update", "update", ""),
             "Migrate": ("migrate", "migrate", ""),
             "MigrateStrategy": ("migrate", "migrate", ""),
+            "Disconnect": ("disconnect", "disconnect", ""),
             "EphemeralDisk": ("ephemeral_disk", "ephemeral_disk", ""),
             "Meta": _META,
         },
         {
             "Name": "",
             "Services": "service",
-            "Disconnect": "disconnect",
             "Scaling": "scaling",
             "Consul": "consul",
-            "StopAfterClientDisconnect": "stop_after_client_disconnect",
-            "MaxClientDisconnect": "max_client_disconnect",
             "PreventRescheduleOnLost": "prevent_reschedule_on_lost",
         },
     ),
@@ -218,6 +218,14 @@ BLOCKS: dict[str, ApiBlock] = {
             "HealthCheck": "health_check",
             "MinHealthyTime": "min_healthy_time",
             "HealthyDeadline": "healthy_deadline",
+        }
+    ),
+    "disconnect": ApiBlock(
+        {
+            "LostAfter": "lost_after",
+            "StopOnClientAfter": "stop_on_client_after",
+            "Replace": "replace",
+            "Reconcile": "reconcile",
         }
     ),
     "reschedule": ApiBlock(

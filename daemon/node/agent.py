@@ -27,6 +27,7 @@ from daemon.model.errors import EncampError, NotFound
 from daemon.model.job import Job
 from daemon.model.node import Node
 from daemon.model.resources import AllocatedResources
+from daemon.node.client_stop import ClientStop
 from daemon.node.collector import Collector
 from daemon.node.config import NodeConfig
 from daemon.node.disk.prepare import make_root
@@ -138,6 +139,7 @@ class NodeAgent:
             ("presence", self._presence.run()),
             ("reports", self._reporter.run()),
             ("watch", self._follow()),
+            ("client stop", self._client_stop.run()),
             ("collection", self._collector.run()),
             ("driver health", self._drivers.run()),
             ("probes", self._probes.run()),
@@ -167,6 +169,7 @@ class NodeAgent:
         config, identity = self.config, self.identity
         self._reporter = Reporter(identity, self._server)
         self._presence = Presence(self._server, lambda: self.node, on_answer=self._answered, ready=self.ready)
+        self._client_stop = ClientStop(self.runners.values, lambda: self._presence.silent_s)
         self._probes = Fingerprints(config, self._probe_kinds, self._presence.changed)
         self._drivers = DriverManager(
             config,
@@ -221,6 +224,9 @@ class NodeAgent:
     def _answered(self, answer: NodeHeartbeatResponse) -> None:
         if answer.report_interval_ns > 0:
             self._reporter.interval_s = answer.report_interval_ns / 1e9
+        if answer.report_all:
+            for runner in self.runners.values():
+                runner.report_again()
 
     def _core_mhz(self) -> int:
         resources = self._probes.resources(self.config)

@@ -11,6 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
+import time
 from collections.abc import Callable
 
 from daemon.aio.retry import backoff_s
@@ -45,12 +46,18 @@ class Presence:
         self._changed = asyncio.Event()
         self._registered: Node | None = None
         self._random = random.Random()
+        self._heard_at = time.monotonic()
         #: set once a server has taken registration and first beat.
         self.ready = ready
 
     def changed(self) -> None:
         """The node's record may have changed."""
         self._changed.set()
+
+    @property
+    def silent_s(self) -> float:
+        """Seconds since a server took a heartbeat, or since the start."""
+        return time.monotonic() - self._heard_at
 
     async def run(self) -> None:
         """Register and beat for ever."""
@@ -84,6 +91,7 @@ class Presence:
             self._registered = None
             return answer
         self._on_answer(answer)
+        self._heard_at = time.monotonic()
         self.ready.set()
         return answer
 

@@ -41,6 +41,7 @@ from daemon.server.forward import Forwarder
 from daemon.server.heartbeat import BEAT_S, Heartbeats
 from daemon.server.launcher import Launcher
 from daemon.server.links import NodeLinks
+from daemon.server.liveness import status_of_silent
 from daemon.server.node_watch import NodeWatch
 from daemon.server.ring import ChangeRing
 from daemon.state.changes import Changes
@@ -182,28 +183,34 @@ class Server:
                 self.watch.forget(before.id)
 
     async def _watch_heartbeats(self) -> None:
-        """Mark silent nodes as down. The loop's own lateness is credited to all of them."""
+        """Mark silent nodes as down or out of sight. The loop's own lateness is credited to all of them."""
         loop = asyncio.get_running_loop()
         while True:
             before = loop.time()
             await asyncio.sleep(HEARTBEAT_TICK_S)
             self.heartbeats.credit(loop.time() - before - 2 * HEARTBEAT_TICK_S)
             for node_id in self.heartbeats.expired(self.clock.mono_s()):
-                await self._mark_down(node_id)
+                await self._mark_silent(node_id)
 
-    async def _mark_down(self, node_id: str) -> None:
+    async def _mark_silent(self, node_id: str) -> None:
         node = self.context.state.node(node_id)
         if node is None or node.status == NodeStatus.DOWN:
             return
         now = self.clock.now_ns()
+        status = status_of_silent(self.context.state, node, now)
+        if status == NodeStatus.DISCONNECTED:
+            # it is looked at again after another such silence.
+            self.heartbeats.beat(node_id, self.clock.mono_s())
+            if node.status == status:
+                return
         reason = f"no heartbeat for {self.heartbeats.expiry_s:g} s (one is due every {BEAT_S:g} s)"
-        log.warning("node %s (%s) is down: %s", node.id, node.name, reason)
+        log.warning("node %s (%s) is %s: %s", node.id, node.name, status, reason)
         try:
             await self.context.propose(
                 NodeStatusUpdate(
                     time_ns=now,
                     node_ids=(node_id,),
-                    status=NodeStatus.DOWN,
+                    status=status,
                     description=reason,
                     event=NodeEvent(message="Node heartbeat missed", subsystem="Cluster", timestamp_ns=now),
                     evaluations=node_evals.for_node(self.context, node),

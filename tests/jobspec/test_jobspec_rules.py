@@ -51,8 +51,20 @@ def test_a_good_job_has_no_problems() -> None:
     assert said(make_job()) == []
 
 
+@pytest.mark.parametrize(
+    ("disconnect", "word"),
+    [
+        (DisconnectStrategy(reconcile="newest"), "reconcile"),
+        (DisconnectStrategy(lost_after_ns=-1), "negative"),
+        (DisconnectStrategy(lost_after_ns=1, stop_on_client_after_ns=1), "exclude"),
+        (DisconnectStrategy(stop_on_client_after_ns=0), "more than 0"),
+    ],
+)
+def test_disconnect_blocks_that_mean_nothing(disconnect: DisconnectStrategy, word: str) -> None:
+    assert word in str(said(make_job(task_groups=(make_group(disconnect=disconnect),))))
+
+
 NOT_YET = [
-    make_job(task_groups=(make_group(disconnect=DisconnectStrategy()),)),
     make_job(task_groups=(make_group(ephemeral_disk=EphemeralDisk(migrate=True)),)),
     make_job(task_groups=(make_group(restart_policy=RestartPolicy(render_templates=True)),)),
     make_job(task_groups=(make_group(networks=(Network(mode="bridge"),)),)),

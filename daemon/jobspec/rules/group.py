@@ -8,7 +8,13 @@ from __future__ import annotations
 from collections import Counter
 
 from daemon.jobspec.rules.constraints import check_constraints
-from daemon.jobspec.rules.policies import check_migrate, check_reschedule, check_restart, check_update
+from daemon.jobspec.rules.policies import (
+    check_disconnect,
+    check_migrate,
+    check_reschedule,
+    check_restart,
+    check_update,
+)
 from daemon.jobspec.rules.problem import Report, step
 from daemon.jobspec.rules.task import check_task
 from daemon.jobspec.rules.wishes import check_affinities, check_spreads
@@ -76,6 +82,8 @@ def _check_policies(job: Job, group: TaskGroup, report: Report) -> None:
             check_reschedule(group.reschedule_policy, inner)
     if group.migrate is not None:
         check_migrate(group.migrate, job.type, report.below("migrate"))
+    if group.disconnect is not None:
+        check_disconnect(group.disconnect, job.type, report.below("disconnect"))
     if group.update is not None:
         inner = report.below("update")
         check_update(group.update, job.type, inner)

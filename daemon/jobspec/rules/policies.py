@@ -9,8 +9,16 @@ from daemon.jobspec.diagnostics import nearest
 from daemon.jobspec.duration import format_duration
 from daemon.jobspec.rules.problem import Report
 from daemon.model.enums import JobType
-from daemon.model.policies import SECOND, MigrateStrategy, ReschedulePolicy, RestartPolicy, UpdateStrategy
+from daemon.model.policies import (
+    SECOND,
+    DisconnectStrategy,
+    MigrateStrategy,
+    ReschedulePolicy,
+    RestartPolicy,
+    UpdateStrategy,
+)
 
+_RECONCILE = ("best_score", "keep_original", "keep_replacement", "longest_running")
 _FUNCTIONS = ("constant", "exponential", "fibonacci")
 
 
@@ -112,6 +120,22 @@ def check_migrate(migrate: MigrateStrategy, job_type: JobType, report: Report) -
         message = "with max_parallel 0 a drain moves nothing before its deadline"
         report.warn("max_parallel", message)
     _check_health(migrate, report)
+
+
+def check_disconnect(disconnect: DisconnectStrategy, job_type: JobType, report: Report) -> None:
+    """A disconnect block."""
+    one_of(report, "reconcile", disconnect.reconcile, _RECONCILE)
+    report.need(disconnect.lost_after_ns >= 0, "lost_after", "lost_after cannot be negative")
+    stop_ns = disconnect.stop_on_client_after_ns
+    if stop_ns is None:
+        return
+    report.need(stop_ns > 0, "stop_on_client_after", "stop_on_client_after is more than 0")
+    if disconnect.lost_after_ns:
+        message = "stop_on_client_after and lost_after exclude each other"
+        report.error("stop_on_client_after", message, "stop what is cut off, or wait for it")
+    if job_type not in (JobType.SERVICE, JobType.BATCH):
+        message = f'a job of type "{job_type}" has no stop_on_client_after'
+        report.error("stop_on_client_after", message, "remove it")
 
 
 def _check_health(rules: UpdateStrategy | MigrateStrategy, report: Report) -> None:

@@ -32,8 +32,6 @@ def _block(report: Report, key: str, held: object) -> None:
 
 
 def _group(group: TaskGroup, report: Report) -> None:
-    for key, held in (("disconnect", group.disconnect),):
-        _block(report, key, held)
     if group.ephemeral_disk.migrate:
         _say(report.below("ephemeral_disk"), "migrate", '"migrate"')
     if group.restart_policy.render_templates:

@@ -75,6 +75,7 @@ def build_group(fields: Fields, job: Fields, job_type: JobType, reader: Reader) 
         reschedule_policy=policies.reschedule(job_type, job.one("reschedule"), fields.one("reschedule")),
         update=policies.update(job_type, job.one("update"), fields.one("update")),
         migrate=policies.migrate(job.one("migrate"), fields.one("migrate")),
+        disconnect=policies.disconnect(fields, reader),
         ephemeral_disk=policies.ephemeral_disk(fields.one("ephemeral_disk")),
         meta=reader.text_map(fields, "meta"),
         **given,

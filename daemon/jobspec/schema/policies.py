@@ -16,6 +16,7 @@ from daemon.model.enums import JobType
 from daemon.model.policies import (
     Affinity,
     Constraint,
+    DisconnectStrategy,
     EphemeralDisk,
     Lifecycle,
     LogRotation,
@@ -54,6 +55,16 @@ _RESCHEDULE = {
     "delay_function": "delay_function",
     "max_delay_ns": "max_delay",
     "unlimited": "unlimited",
+}
+_DISCONNECT = {
+    "lost_after_ns": "lost_after",
+    "stop_on_client_after_ns": "stop_on_client_after",
+    "replace": "replace",
+    "reconcile": "reconcile",
+}
+_OLD_DISCONNECT = {
+    "max_client_disconnect": ("lost_after_ns", "lost_after"),
+    "stop_after_client_disconnect": ("stop_on_client_after_ns", "stop_on_client_after"),
 }
 _RESTART = {"attempts": "attempts", "interval_ns": "interval", "delay_ns": "delay", "mode": "mode"}
 
@@ -128,6 +139,20 @@ def migrate(*layers: Fields | None) -> MigrateStrategy | None:
     if not any(layer is not None for layer in layers):
         return None
     return MigrateStrategy(**_merged(_MIGRATE, *layers))
+
+
+def disconnect(group: Fields, reader: Reader) -> DisconnectStrategy | None:
+    """The disconnect block of a group; the two older keys mean one key of it each."""
+    block = group.one("disconnect")
+    given = block.pick(**_DISCONNECT) if block is not None else {}
+    for old, (field, new) in _OLD_DISCONNECT.items():
+        if old not in group.values:
+            continue
+        if block is not None:
+            place = reader.places[(*group.path, old)]
+            reader.report(f'"{old}" cannot stand beside a disconnect block', place, f"write {new} in the block")
+        given[field] = group.values[old]
+    return DisconnectStrategy(**given) if given or block is not None else None
 
 
 def reschedule(job_type: JobType, *layers: Fields | None) -> ReschedulePolicy | None:

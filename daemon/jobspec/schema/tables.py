@@ -106,6 +106,10 @@ MIGRATE = BlockDef(
         healthy_deadline="duration",
     ),
 )
+DISCONNECT = BlockDef(
+    "disconnect",
+    _keys(lost_after="duration", stop_on_client_after="duration", replace="bool", reconcile="string"),
+)
 RESCHEDULE = BlockDef(
     "reschedule",
     _keys(
@@ -177,7 +181,14 @@ TASK = BlockDef(
 )
 GROUP = BlockDef(
     "group",
-    _keys(count="int", shutdown_delay="duration", max_run_duration="duration", max_running="int"),
+    _keys(
+        count="int",
+        shutdown_delay="duration",
+        max_run_duration="duration",
+        max_running="int",
+        max_client_disconnect="duration",
+        stop_after_client_disconnect="duration",
+    ),
     (
         Child("constraint", CONSTRAINT, many=True),
         Child("affinity", AFFINITY, many=True),
@@ -189,6 +200,7 @@ GROUP = BlockDef(
         Child("reschedule", RESCHEDULE),
         Child("update", UPDATE),
         Child("migrate", MIGRATE),
+        Child("disconnect", DISCONNECT),
         Child("ephemeral_disk", EPHEMERAL_DISK),
         Child("meta", None),
     ),

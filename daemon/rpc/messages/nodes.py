@@ -108,6 +108,8 @@ class NodeHeartbeatResponse(Answer, frozen=True, kw_only=True):
     heartbeat_ttl_ns: int = 3_000_000_000
     report_interval_ns: int = 200_000_000
     register_again: bool = False
+    #: say again what became of every allocation: the servers had lost sight of the node.
+    report_all: bool = False
 
 
 class NodeAllocsRequest(Query, frozen=True, kw_only=True):

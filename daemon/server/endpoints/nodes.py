@@ -25,6 +25,7 @@ from daemon.server import node_evals
 from daemon.server.context import ServerContext
 from daemon.server.heartbeat import BEAT_S, Heartbeats
 from daemon.server.links import NodeLinks
+from daemon.server.liveness import status_of_returning
 from daemon.server.node_watch import NodeWatch
 from daemon.server.queries import WAIT_MAX_S, blocking, page, resolve
 from daemon.state.commands import (
@@ -36,6 +37,9 @@ from daemon.state.commands import (
     NodeStatusUpdate,
 )
 from daemon.state.usage import usage_of
+
+#: seconds between two beats of a node that has come back and is not ready yet.
+RETURN_S = 0.5
 
 
 class NodeEndpoints:
@@ -169,35 +173,51 @@ class NodeEndpoints:
         if before is not None and not new and _shape(before) != _shape(node):
             evaluations = node_evals.for_system_jobs(self._context, stored)
         changes = await self._context.propose(NodeRegister(time_ns=now, node=stored, evaluations=evaluations))
+        status = NodeStatus.READY
         if before is not None and new:
-            await self._mark_ready(before)
-        return m.NodeHeartbeatResponse(index=changes.index, heartbeat_ttl_ns=int(BEAT_S * NS_PER_S))
+            status = await self._come_back(before)
+        return self._answer(changes.index, status)
 
-    async def _mark_ready(self, node: Node) -> None:
+    async def _come_back(self, node: Node) -> NodeStatus:
+        """The node is heard of again: ready, or initializing until it has spoken of what was unknown."""
         now = self._context.clock.now_ns()
-        event = NodeEvent(message="Node heartbeat resumed", subsystem="Cluster", timestamp_ns=now)
+        status = status_of_returning(node, self._context.state.allocs_by_node(node.id))
+        if status == node.status:
+            return status
+        ready = status == NodeStatus.READY
+        message = "Node heartbeat resumed" if ready else "Node is back and reports what became of its work"
+        event = NodeEvent(message=message, subsystem="Cluster", timestamp_ns=now)
         await self._context.propose(
             NodeStatusUpdate(
                 time_ns=now,
                 node_ids=(node.id,),
-                status=NodeStatus.READY,
+                status=status,
                 event=event,
-                evaluations=node_evals.for_node(self._context, node),
+                evaluations=node_evals.for_node(self._context, node) if ready else (),
             )
+        )
+        return status
+
+    @staticmethod
+    def _answer(index: int, status: NodeStatus) -> m.NodeHeartbeatResponse:
+        ready = status == NodeStatus.READY
+        ttl_s = BEAT_S if ready else RETURN_S
+        return m.NodeHeartbeatResponse(
+            index=index, heartbeat_ttl_ns=int(ttl_s * NS_PER_S), report_all=not ready
         )
 
     async def heartbeat(self, request: m.NodeHeartbeatRequest, caller: Caller) -> m.NodeHeartbeatResponse:
         """Sign of life. A node that is unknown here is told to register again."""
         node = self._context.state.node(request.node_id)
-        ttl_ns = int(BEAT_S * NS_PER_S)
         if node is None:
-            return m.NodeHeartbeatResponse(heartbeat_ttl_ns=ttl_ns, register_again=True)
+            return m.NodeHeartbeatResponse(heartbeat_ttl_ns=int(BEAT_S * NS_PER_S), register_again=True)
         self._authenticate(request.node_id, request.secret_id)
         self._links.attach(node.id, caller)
         self._heartbeats.beat(node.id, self._context.clock.mono_s())
-        if node.status != NodeStatus.READY:
-            await self._mark_ready(node)
-        return m.NodeHeartbeatResponse(index=self._context.state.index, heartbeat_ttl_ns=ttl_ns)
+        status = node.status
+        if status != NodeStatus.READY:
+            status = await self._come_back(node)
+        return self._answer(self._context.state.index, status)
 
     async def allocs(self, request: m.NodeAllocsRequest, caller: Caller) -> m.NodeAllocsResponse:
         """The allocations that the node must know, with the index of their last change by the servers."""
@@ -229,8 +249,8 @@ class NodeEndpoints:
     async def update_alloc(self, request: m.NodeUpdateAllocRequest, caller: Caller) -> m.Empty:
         """Task states and health of the node's allocations. Refused while the node counts as down."""
         node = self._authenticate(request.node_id, request.secret_id)
-        if node.status == NodeStatus.DOWN:
-            raise InvalidInput(f"node {node.id} is down for the servers; send a heartbeat first")
+        if node.status in (NodeStatus.DOWN, NodeStatus.DISCONNECTED):
+            raise InvalidInput(f"node {node.id} is {node.status} for the servers; send a heartbeat first")
         state = self._context.state
         known = []
         for update in request.updates:

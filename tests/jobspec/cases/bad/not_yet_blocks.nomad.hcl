@@ -11,9 +11,9 @@ job "a" {
   group "g" {
     scaling { max = 3 }
     service { name = "x" }
-    disconnect {}
+    # what no group may ask for yet
     consul {}
-    stop_after_client_disconnect = "1m"
+    # and its tasks
     task "t" {
       driver = "raw_exec"
       config { command = "x" }
