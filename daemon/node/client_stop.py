@@ -30,9 +30,7 @@ def must_stop(group: TaskGroup | None, silent_s: float) -> bool:
 class ClientStop:
     """One loop, `run`, owned by the node agent."""
 
-    def __init__(
-        self, runners: Callable[[], Iterable[AllocRunner]], silent_s: Callable[[], float]
-    ) -> None:
+    def __init__(self, runners: Callable[[], Iterable[AllocRunner]], silent_s: Callable[[], float]) -> None:
         self._runners = runners
         self._silent_s = silent_s
         self._stopped: set[str] = set()

@@ -150,7 +150,9 @@ def disconnect(group: Fields, reader: Reader) -> DisconnectStrategy | None:
             continue
         if block is not None:
             place = reader.places[(*group.path, old)]
-            reader.report(f'"{old}" cannot stand beside a disconnect block', place, f"write {new} in the block")
+            reader.report(
+                f'"{old}" cannot stand beside a disconnect block', place, f"write {new} in the block"
+            )
         given[field] = group.values[old]
     return DisconnectStrategy(**given) if given or block is not None else None
 
