@@ -37,6 +37,8 @@ TABLE: tuple[Entry, ...] = (
     Entry("job inspect", "job_inspect:inspect", "Print a job as JSON or as its source."),
     Entry("job history", "job_inspect:history", "List the versions of a job."),
     Entry("job dispatch", "job_dispatch:dispatch", "Launch a parameterized job."),
+    Entry("job scale", "job_scale:scale", "Change the count of a group."),
+    Entry("job scaling-events", "job_scale:events", "List the last changes of count of a job."),
     Entry("job periodic", "", "Periodic jobs."),
     Entry("job periodic force", "job_dispatch:force", "Launch a periodic job now."),
     Entry("job eval", "job_eval:evaluate", "Make the servers look at a job again."),

@@ -118,6 +118,7 @@ BLOCKS: dict[str, ApiBlock] = {
             "RestartPolicy": ("restart", "restart", ""),
             "ReschedulePolicy": ("reschedule", "reschedule", ""),
             "Update": ("update", "update", ""),
+            "Scaling": ("scaling", "scaling", ""),
             "Migrate": ("migrate", "migrate", ""),
             "MigrateStrategy": ("migrate", "migrate", ""),
             "Disconnect": ("disconnect", "disconnect", ""),
@@ -127,7 +128,6 @@ BLOCKS: dict[str, ApiBlock] = {
         {
             "Name": "",
             "Services": "service",
-            "Scaling": "scaling",
             "Consul": "consul",
             "PreventRescheduleOnLost": "prevent_reschedule_on_lost",
         },
@@ -227,6 +227,11 @@ BLOCKS: dict[str, ApiBlock] = {
             "Replace": "replace",
             "Reconcile": "reconcile",
         }
+    ),
+    "scaling": ApiBlock(
+        {"Min": "min", "Max": "max", "Enabled": "enabled"},
+        {"Policy": ("policy", "free", "")},
+        {"ID": "", "Type": "", "Target": "", "CreateIndex": "", "ModifyIndex": ""},
     ),
     "reschedule": ApiBlock(
         {

@@ -30,7 +30,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("job", "parent_id"): (),
     ("job", "dispatch_idempotency_token"): (),
     ("group", "service"): (),
-    ("group", "scaling"): (),
     ("group", "consul"): (),
     ("group", "vault"): (),
     ("group", "secret"): (),

@@ -25,6 +25,7 @@ from daemon.model.policies import (
     UpdateStrategy,
 )
 from daemon.model.resources import Network, Resources
+from daemon.model.scaling import ScalingPolicy
 
 
 class VolumeMount(Wire, frozen=True, kw_only=True):
@@ -109,6 +110,7 @@ class TaskGroup(Wire, frozen=True, kw_only=True):
     meta: dict[str, str] = {}
     shutdown_delay_ns: int = 0
     max_run_duration_ns: int = 0
+    scaling: ScalingPolicy | None = None
     #: ours, batch only: how many allocations of the group run at once; 0: all.
     max_running: int = 0
 

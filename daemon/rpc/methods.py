@@ -52,6 +52,8 @@ JOB_DEREGISTER = _method("Job.Deregister", m.JobDeregisterRequest, m.EvalIdRespo
 JOB_EVALUATE = _method("Job.Evaluate", m.JobEvaluateRequest, m.EvalIdResponse, write=True)
 JOB_DISPATCH = _method("Job.Dispatch", m.JobDispatchRequest, m.JobDispatchResponse, write=True)
 PERIODIC_FORCE = _method("Periodic.Force", m.PeriodicForceRequest, m.PeriodicForceResponse, write=True)
+JOB_SCALE = _method("Job.Scale", m.JobScaleRequest, m.JobScaleResponse, write=True)
+JOB_SCALE_STATUS = _method("Job.ScaleStatus", m.IdQuery, m.JobScaleStatusResponse)
 JOB_WHY = _method("Job.Why", m.IdQuery, m.JobWhyResponse)
 
 EVAL_LIST = _method("Eval.List", m.EvalListRequest, m.EvalListResponse)

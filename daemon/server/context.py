@@ -85,11 +85,11 @@ class ServerContext:
     def check_places(self, job: Job) -> list[str]:
         """Problems of a job whose namespace or node pool is unknown."""
         problems = []
-        if self.state.namespace(job.namespace) is None:
-            known = ", ".join(self.state.namespaces())
+        if self.state.scopes.namespace(job.namespace) is None:
+            known = ", ".join(self.state.scopes.namespaces())
             problems.append(f"namespace: there is no namespace {job.namespace!r}; there are: {known}")
-        if self.state.node_pool(job.node_pool) is None:
-            known = ", ".join(self.state.node_pools())
+        if self.state.scopes.node_pool(job.node_pool) is None:
+            known = ", ".join(self.state.scopes.node_pools())
             problems.append(f"node_pool: there is no node pool {job.node_pool!r}; there are: {known}")
         return problems
 

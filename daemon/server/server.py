@@ -36,6 +36,7 @@ from daemon.server.endpoints.jobs import JobEndpoints
 from daemon.server.endpoints.launches import LaunchEndpoints
 from daemon.server.endpoints.nodes import NodeEndpoints
 from daemon.server.endpoints.operator import OperatorEndpoints
+from daemon.server.endpoints.scaling import ScalingEndpoints
 from daemon.server.endpoints.system import SystemEndpoints
 from daemon.server.forward import Forwarder
 from daemon.server.heartbeat import BEAT_S, Heartbeats
@@ -144,6 +145,7 @@ class Server:
         JobListEndpoints(context).register_in(dispatcher)
         LaunchEndpoints(context, self.launcher).register_in(dispatcher)
         EvalEndpoints(context).register_in(dispatcher)
+        ScalingEndpoints(context).register_in(dispatcher)
         OperatorEndpoints(context).register_in(dispatcher)
         NodeEndpoints(context, self.heartbeats, self.links, self.watch).register_in(dispatcher)
         SystemEndpoints(context, self.ring, self.collect, lambda: self.address).register_in(dispatcher)

@@ -20,7 +20,9 @@ from daemon.model.job import Job
 from daemon.model.node import Node
 
 #: names of the tables, as `State.table_index` takes them.
-TABLES = ("cluster", "jobs", "nodes", "evals", "allocs", "summaries", "launches", "deployments", "settings")
+TABLES = (
+    "cluster", "jobs", "nodes", "evals", "allocs", "summaries", "launches", "deployments", "scaling", "settings",
+)  # fmt: skip
 
 
 class JobRegistered(Wire, frozen=True, kw_only=True):

@@ -86,6 +86,20 @@ class JobDispatch(Command, frozen=True, kw_only=True):
     evaluation: Evaluation | None = None
 
 
+class JobScale(Command, frozen=True, kw_only=True):
+    """Change the count of a group: a new version. Without a count only an event is noted."""
+
+    namespace: str
+    job_id: str
+    group: str
+    count: int | None = None
+    message: str = ""
+    error: bool = False
+    meta: dict[str, str] = {}
+    evaluation: Evaluation | None = None
+    next_launch_ns: int = 0
+
+
 class EvalsUpsert(Command, frozen=True, kw_only=True):
     """Create or replace evaluations."""
 
@@ -278,6 +292,7 @@ AnyCommand = (
     | JobDeregister
     | PeriodicLaunch
     | JobDispatch
+    | JobScale
     | EvalsUpsert
     | PlanApply
     | NodeRegister

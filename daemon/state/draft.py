@@ -20,6 +20,7 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
 from daemon.model.launch import Launches
 from daemon.model.node import Node
+from daemon.model.scaling import JobScaling
 from daemon.model.scheduler_config import SchedulerConfig
 from daemon.model.scopes import Namespace, NodePool
 from daemon.state.alloc_table import JobKey
@@ -54,6 +55,7 @@ class Draft:
         self._rollouts = RolloutDelta()
         self._cluster = False
         self._launches = False
+        self._scaling = False
         #: scheduler settings, namespaces, pools.
         self._settings = False
         #: children of other jobs that this entry has brought to their end.
@@ -67,6 +69,11 @@ class Draft:
         """Name the cluster."""
         self.tables.cluster_id = cluster_id
         self._cluster = True
+
+    def put_scaling(self, row: JobScaling) -> None:
+        """Insert or replace the scaling events of a job."""
+        self.tables.scaling.put((row.namespace, row.job_id), row)
+        self._scaling = True
 
     def set_scheduler_config(self, config: SchedulerConfig) -> None:
         """Replace the scheduler's settings."""
@@ -116,6 +123,7 @@ class Draft:
         _note(self._jobs, job.key, job, None)
         self.tables.pop_job(job.key)
         self._launches |= self.tables.launches.pop(job.key) is not None
+        self._scaling |= self.tables.scaling.pop(job.key) is not None
         self.tables.old_versions.pop(job.key)
         self.tables.sources.pop(job.key)
         self._summary.forget(job.key)
@@ -270,6 +278,7 @@ class Draft:
             "summaries": summaries,
             "launches": self._launches,
             "deployments": bool(changes.deployments),
+            "scaling": self._scaling,
             "settings": self._settings,
         }
         changes.tables = tuple(name for name in TABLES if touched[name])

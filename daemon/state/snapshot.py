@@ -25,6 +25,7 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
 from daemon.model.launch import Launches
 from daemon.model.node import Node
+from daemon.model.scaling import JobScaling
 from daemon.model.scheduler_config import SchedulerConfig
 from daemon.model.scopes import Namespace, NodePool
 from daemon.model.summary import JobSummary
@@ -219,6 +220,11 @@ def _read_launches(tables: Tables, piece: Piece) -> None:
         tables.launches.put((row.namespace, row.job_id), row)
 
 
+def _read_scaling(tables: Tables, piece: Piece) -> None:
+    for row in _read(piece, list[JobScaling]):
+        tables.scaling.put((row.namespace, row.job_id), row)
+
+
 def _read_namespaces(tables: Tables, piece: Piece) -> None:
     for namespace in _read(piece, list[Namespace]):
         tables.namespaces.put(namespace.name, namespace)
@@ -255,6 +261,7 @@ _READERS: dict[str, Callable[[Tables, Piece], None]] = {
     "sources": _read_sources,
     "summaries": _read_summaries,
     "launches": _read_launches,
+    "scaling": _read_scaling,
     "namespaces": _read_namespaces,
     "node_pools": _read_pools,
     "nodes": _read_nodes,

@@ -22,8 +22,8 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
 from daemon.model.launch import Launches
 from daemon.model.node import Node
+from daemon.model.scaling import JobScaling
 from daemon.model.scheduler_config import SchedulerConfig
-from daemon.model.scopes import BUILT_IN_POOLS, DEFAULT, Namespace, NodePool
 from daemon.model.summary import JobSummary
 from daemon.state import (
     apply_allocs,
@@ -35,6 +35,7 @@ from daemon.state import (
     apply_jobs,
     apply_launches,
     apply_nodes,
+    apply_scaling,
     apply_settings,
     apply_tags,
 )
@@ -46,6 +47,7 @@ from daemon.state.draft import Draft
 from daemon.state.holdings import holdings
 from daemon.state.job_index import Children
 from daemon.state.newest import Found, Wanted, newest
+from daemon.state.scopes import Scopes
 from daemon.state.snapshot import StateSnapshot, read_pieces
 from daemon.state.strict import decode_strict
 from daemon.state.tables import Tables
@@ -62,6 +64,7 @@ _APPLY: dict[type[c.Command], Callable[[Draft, Any], None]] = {
     c.JobDeregister: apply_jobs.apply_deregister,
     c.PeriodicLaunch: apply_launches.apply_launch,
     c.JobDispatch: apply_launches.apply_dispatch,
+    c.JobScale: apply_scaling.apply_scale,
     c.EvalsUpsert: apply_evals.apply_evals,
     c.PlanApply: apply_plan,
     c.NodeRegister: apply_nodes.apply_node_register,
@@ -184,27 +187,10 @@ class State:
         """What operators have set for all schedulers."""
         return self._tables.scheduler_config
 
-    def config_for(self, pool: str) -> SchedulerConfig:
-        """The settings as they hold for jobs of that pool."""
-        own = self._tables.node_pools.get(pool)
-        config = self._tables.scheduler_config
-        return own.scheduler_configuration.over(config) if own and own.scheduler_configuration else config
-
-    def namespace(self, name: str) -> Namespace | None:
-        """One namespace; `default` is always there."""
-        return self._tables.namespaces.get(name) or (Namespace(name=name) if name == DEFAULT else None)
-
-    def namespaces(self) -> list[str]:
-        """Names of all namespaces, sorted."""
-        return sorted({DEFAULT, *(space.name for space in self._tables.namespaces.values())})
-
-    def node_pool(self, name: str) -> NodePool | None:
-        """One pool; `default` and `all` are always there."""
-        return self._tables.node_pools.get(name) or (NodePool(name=name) if name in BUILT_IN_POOLS else None)
-
-    def node_pools(self) -> list[str]:
-        """Names of all pools, sorted."""
-        return sorted({*BUILT_IN_POOLS, *(pool.name for pool in self._tables.node_pools.values())})
+    @property
+    def scopes(self) -> Scopes:
+        """Namespaces and node pools."""
+        return Scopes(self._tables)
 
     # nodes ---------------------------------------------------------------------------------------------
 
@@ -240,6 +226,10 @@ class State:
     def launches(self, namespace: str, job_id: str) -> Launches | None:
         """When a job was and will be launched, and how its launches ended."""
         return self._tables.launches.get((namespace, job_id))
+
+    def scaling(self, namespace: str, job_id: str) -> JobScaling | None:
+        """The last changes of count of a job's groups."""
+        return self._tables.scaling.get((namespace, job_id))
 
     def job_versions(self, namespace: str, job_id: str) -> tuple[Job, ...]:
         """All versions kept, newest first."""

@@ -16,6 +16,7 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
 from daemon.model.launch import Launches
 from daemon.model.node import Node
+from daemon.model.scaling import JobScaling
 from daemon.model.scheduler_config import SchedulerConfig
 from daemon.model.scopes import Namespace, NodePool
 from daemon.model.summary import JobSummary
@@ -69,6 +70,7 @@ class Tables:
         self.sources: Table[JobKey, dict[int, JobSource]] = Table(64, name_shard)
         self.summaries: Table[JobKey, JobSummary] = Table(64, name_shard)
         self.launches: Table[JobKey, Launches] = Table(64, name_shard)
+        self.scaling: Table[JobKey, JobScaling] = Table(64, name_shard)
         self.scheduler_config = SchedulerConfig()
         self.namespaces: Table[str, Namespace] = Table(1, one_shard)
         self.node_pools: Table[str, NodePool] = Table(1, one_shard)
@@ -149,6 +151,7 @@ class Tables:
                 "sources": self.sources.freeze(),
                 "summaries": self.summaries.freeze(),
                 "launches": self.launches.freeze(),
+                "scaling": self.scaling.freeze(),
                 "namespaces": self.namespaces.freeze(),
                 "node_pools": self.node_pools.freeze(),
                 "nodes": self.nodes.freeze(),

@@ -30,7 +30,7 @@ def eval_input(state: State, evaluation: Evaluation, now_ns: int, seed: int, att
         allocs=allocs,
         nodes=_nodes(state, allocs),
         deployment=state.latest_deployment(namespace, job_id),
-        config=state.config_for(job.node_pool) if job is not None else state.scheduler_config,
+        config=state.scopes.config_for(job.node_pool) if job is not None else state.scheduler_config,
         index=state.index,
         now_ns=now_ns,
         seed=seed,

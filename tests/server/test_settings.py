@@ -44,12 +44,12 @@ def test_a_pool_overrides_what_it_sets() -> None:
     world.apply(c.NodePoolUpsert(time_ns=1, pool=NodePool(name="gpu", scheduler_configuration=own)))
     quiet = SchedulerConfig(memory_oversubscription_enabled=False)
     world.apply(c.SchedulerConfigSet(time_ns=1, config=quiet))
-    assert world.state.config_for("gpu").scheduler_algorithm == SPREAD
-    assert not world.state.config_for("gpu").memory_oversubscription_enabled
-    assert world.state.config_for("default") == world.state.scheduler_config
+    assert world.state.scopes.config_for("gpu").scheduler_algorithm == SPREAD
+    assert not world.state.scopes.config_for("gpu").memory_oversubscription_enabled
+    assert world.state.scopes.config_for("default") == world.state.scheduler_config
     loud = PoolSchedulerConfig(memory_oversubscription_enabled=True)
     world.apply(c.NodePoolUpsert(time_ns=1, pool=NodePool(name="gpu", scheduler_configuration=loud)))
-    assert world.state.config_for("gpu").memory_oversubscription_enabled
+    assert world.state.scopes.config_for("gpu").memory_oversubscription_enabled
     bad = NodePool(name="x", scheduler_configuration=PoolSchedulerConfig(scheduler_algorithm="best"))
     assert isinstance(world.apply(c.NodePoolUpsert(time_ns=1, pool=bad)).result, InvalidInput)
 
@@ -61,12 +61,12 @@ def test_namespaces_and_pools_go_only_when_they_are_empty() -> None:
     assert isinstance(world.apply(c.NamespaceDelete(time_ns=1, name="default")).result, InvalidInput)
     world.apply(c.NamespaceUpsert(time_ns=1, namespace=Namespace(name="blue")))
     node = world.node(1, node_pool="gpu")
-    assert world.state.namespaces() == ["blue", "default"]
-    assert world.state.node_pools() == ["all", "default", "gpu"]
+    assert world.state.scopes.namespaces() == ["blue", "default"]
+    assert world.state.scopes.node_pools() == ["all", "default", "gpu"]
     assert isinstance(world.apply(c.NodePoolDelete(time_ns=1, name="gpu")).result, Conflict)
     world.apply(c.Collect(time_ns=1, nodes=(node.id,)))
     assert world.apply(c.NamespaceDelete(time_ns=1, name="blue")).result is None
-    assert world.state.namespace("blue") is None
+    assert world.state.scopes.namespace("blue") is None
 
 
 def test_all_of_them_are_part_of_a_snapshot() -> None:
@@ -76,8 +76,8 @@ def test_all_of_them_are_part_of_a_snapshot() -> None:
     world.apply(c.SchedulerConfigSet(time_ns=1, config=SchedulerConfig(pause_eval_broker=True)))
     again = State.restore(world.state.snapshot().pieces())
     assert again.scheduler_config == world.state.scheduler_config
-    assert again.namespaces() == world.state.namespaces()
-    assert again.node_pool("gpu") == world.state.node_pool("gpu")
+    assert again.scopes.namespaces() == world.state.scopes.namespaces()
+    assert again.scopes.node_pool("gpu") == world.state.scopes.node_pool("gpu")
     assert list(again.snapshot().pieces()) == list(world.state.snapshot().pieces())
 
 

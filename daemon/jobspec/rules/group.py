@@ -80,6 +80,8 @@ def _check_policies(job: Job, group: TaskGroup, report: Report) -> None:
             inner.error("", message, "remove it")
         else:
             check_reschedule(group.reschedule_policy, inner)
+    if group.scaling is not None:
+        _check_scaling(group, report.below("scaling"))
     if group.migrate is not None:
         check_migrate(group.migrate, job.type, report.below("migrate"))
     if group.disconnect is not None:
@@ -90,6 +92,18 @@ def _check_policies(job: Job, group: TaskGroup, report: Report) -> None:
         if job.type is JobType.SERVICE and group.update.max_parallel > max(group.count, 1):
             message = f"max_parallel ({group.update.max_parallel}) is more than the count of {group.count}"
             inner.warn("max_parallel", message, "all of the group is updated at once")
+
+
+def _check_scaling(group: TaskGroup, report: Report) -> None:
+    limits = group.scaling
+    assert limits is not None
+    report.need(limits.max > 0, "max", "a scaling block needs a max of at least 1")
+    report.need(
+        limits.max <= 0 or 0 <= limits.min <= limits.max, "min", f"min lies from 0 to the max of {limits.max}"
+    )
+    within = limits.min <= group.count <= limits.max
+    message = f"the count of {group.count} lies outside of scaling, {limits.min} to {limits.max}"
+    report.need(within or not 0 <= limits.min <= limits.max, "", message)
 
 
 def _check_networks(group: TaskGroup, report: Report) -> None:

@@ -63,7 +63,11 @@ def build_group(fields: Fields, job: Fields, job_type: JobType, reader: Reader) 
     given = fields.pick("count", shutdown_delay_ns="shutdown_delay", max_run_duration_ns="max_run_duration")
     given |= fields.pick("max_running")
     restart = fields.one("restart")
+    scaling = policies.scaling(fields.one("scaling"), given)
+    if scaling is not None:
+        given.setdefault("count", scaling.min)
     return TaskGroup(
+        scaling=scaling,
         name=fields.label,
         tasks=tuple(build_task(each, restart, job_type, reader) for each in fields.blocks.get("task", [])),
         constraints=policies.constraints(fields, reader),

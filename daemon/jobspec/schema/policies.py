@@ -29,6 +29,7 @@ from daemon.model.policies import (
     SpreadTarget,
     UpdateStrategy,
 )
+from daemon.model.scaling import ScalingPolicy
 
 _SUGAR = ("version", "semver", "regexp", "set_contains", "set_contains_all", "set_contains_any")
 
@@ -155,6 +156,15 @@ def disconnect(group: Fields, reader: Reader) -> DisconnectStrategy | None:
             )
         given[field] = group.values[old]
     return DisconnectStrategy(**given) if given or block is not None else None
+
+
+def scaling(fields: Fields | None, group: dict[str, Any]) -> ScalingPolicy | None:
+    """Between which counts a group may be scaled; `min` is the group's count unless it is given."""
+    if fields is None:
+        return None
+    given = fields.pick("min", "max", "enabled")
+    free = fields.free.get("policy")
+    return ScalingPolicy(policy=free.plain() if free else {}, **{"min": group.get("count", 1), **given})
 
 
 def reschedule(job_type: JobType, *layers: Fields | None) -> ReschedulePolicy | None:

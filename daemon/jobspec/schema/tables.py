@@ -110,6 +110,7 @@ DISCONNECT = BlockDef(
     "disconnect",
     _keys(lost_after="duration", stop_on_client_after="duration", replace="bool", reconcile="string"),
 )
+SCALING = BlockDef("scaling", _keys(min="int", max="int", enabled="bool"), (Child("policy", None),))
 RESCHEDULE = BlockDef(
     "reschedule",
     _keys(
@@ -201,6 +202,7 @@ GROUP = BlockDef(
         Child("update", UPDATE),
         Child("migrate", MIGRATE),
         Child("disconnect", DISCONNECT),
+        Child("scaling", SCALING),
         Child("ephemeral_disk", EPHEMERAL_DISK),
         Child("meta", None),
     ),

@@ -9,6 +9,7 @@ from daemon.model.job import Job, JobSource
 from daemon.model.launch import Launches
 from daemon.model.metrics import AllocMetric
 from daemon.model.plan import GroupAnnotation
+from daemon.model.scaling import ScalingEvent
 from daemon.model.summary import GroupSummary
 from daemon.rpc.messages.base import Answer, Query, Write
 
@@ -21,6 +22,8 @@ class JobRegisterRequest(Write, frozen=True, kw_only=True):
     enforce_index: bool = False
     job_modify_index: int = 0
     eval_priority: int = 0
+    #: keep the counts that the groups have now.
+    preserve_counts: bool = False
 
 
 class JobRegisterResponse(Answer, frozen=True, kw_only=True):
@@ -156,6 +159,35 @@ class JobEvaluateRequest(Write, frozen=True, kw_only=True):
 
     id: str
     force_reschedule: bool = False
+
+
+class JobScaleRequest(Write, frozen=True, kw_only=True):
+    """Change the count of a group ("": the only one). Without `count` the message is only noted."""
+
+    job_id: str
+    group: str = ""
+    count: int | None = None
+    message: str = ""
+    error: bool = False
+    meta: dict[str, str] = {}
+
+
+class JobScaleResponse(Answer, frozen=True, kw_only=True):
+    """`eval_id` is empty when nothing was changed."""
+
+    eval_id: str = ""
+    eval_create_index: int = 0
+    job_modify_index: int = 0
+    version: int = 0
+
+
+class JobScaleStatusResponse(Answer, frozen=True, kw_only=True):
+    """Counts and the last events of the groups, newest first."""
+
+    job_id: str
+    namespace: str
+    counts: dict[str, int] = {}
+    events: dict[str, tuple[ScalingEvent, ...]] = {}
 
 
 class JobDispatchRequest(Write, frozen=True, kw_only=True):

@@ -23,14 +23,13 @@ from daemon.rpc import methods
 from daemon.rpc.dispatch import Caller, Dispatcher, require
 from daemon.server.context import ServerContext, is_parent
 from daemon.server.dryrun import DryRunner
+from daemon.server.endpoints.scaling import JOB_COUNT_MAX
 from daemon.server.periodic import next_ns
 from daemon.server.queries import namespace_of
 from daemon.server.why import why
 from daemon.state.changes import JobRegistered
 from daemon.state.commands import AllocTransition, EvalsUpsert, JobDeregister, JobRegister
 
-#: total count over the groups of one job (spec/scheduler.md 1.1).
-JOB_COUNT_MAX = 50_000
 SOURCE_BYTES_MAX = 1_000_000
 
 
@@ -59,6 +58,8 @@ class JobEndpoints:
         self._context.admit("the job", False)
         self._context.check_open("the job")
         job = self._admit(request.job, request.namespace)
+        if request.preserve_counts:
+            job = _with_counts(job, self._context.state.job(*job.key))
         # a periodic or parameterized job is launched, never run itself
         evaluation = (
             None
@@ -223,6 +224,15 @@ class JobEndpoints:
     async def why(self, request: m.IdQuery, caller: Caller) -> m.JobWhyResponse:
         """Why the job is not where it should be, in plain words."""
         return why(self._context.state, self._job(request.namespace, request.id))
+
+
+def _with_counts(job: Job, stored: Job | None) -> Job:
+    """The job with the counts that its groups have now; new groups keep theirs."""
+    counts = {group.name: group.count for group in stored.task_groups} if stored is not None else {}
+    groups = tuple(
+        msgspec.structs.replace(group, count=counts.get(group.name, group.count)) for group in job.task_groups
+    )
+    return msgspec.structs.replace(job, task_groups=groups)
 
 
 def _words(problem: Problem) -> str:

@@ -9,7 +9,7 @@ job "a" {
   multiregion {}
   ui {}
   group "g" {
-    scaling { max = 3 }
+
     service { name = "x" }
     # what no group may ask for yet
     consul {}
