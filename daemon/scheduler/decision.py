@@ -55,6 +55,8 @@ class GroupDecision:
     reconnected: list[Allocation] = field(default_factory=list)
     #: lost, and replaced only after they have stopped themselves: (when, allocation).
     delayed: list[tuple[int, Allocation]] = field(default_factory=list)
+    #: failed ones that wait for the word of a deployment's watcher.
+    unasked: list[tuple[int, Allocation]] = field(default_factory=list)
     ignored: int = 0
     migrated: int = 0
     #: destructive updates that wait for the health of others.

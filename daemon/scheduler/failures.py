@@ -29,6 +29,9 @@ class Ended:
     #: failed under an older spec, to begin anew under the newest.
     renew: list[Allocation] = field(default_factory=list)
     later: list[tuple[int, Allocation]] = field(default_factory=list)
+    #: failed ones of a rollout that is under way, and when their policy would replace them; if the rollout ends
+    #: with this pass, nobody else will ask for them.
+    unasked: list[tuple[int, Allocation]] = field(default_factory=list)
 
 
 @dataclass
@@ -65,8 +68,14 @@ class Failures:
             ended.now.append(alloc)
             return
         ended.kept.append(alloc)
-        if due is not None and not alloc.followup_eval_id:
+        if alloc.followup_eval_id:
+            return
+        if due is not None:
             ended.later.append((due, alloc))
+        elif rollout.of_active(alloc) and group.reschedule_policy is not None:
+            by_policy = reschedule.due_at_ns(alloc, group.reschedule_policy)
+            if by_policy is not None:
+                ended.unasked.append((by_policy, alloc))
 
     def _due(self, group: TaskGroup, rollout: GroupRollout, alloc: Allocation) -> int | None:
         policy, asked = group.reschedule_policy, alloc.desired_transition

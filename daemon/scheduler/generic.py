@@ -68,6 +68,8 @@ def generic_attempt(input_: EvalInput, fleet: Fleet) -> Attempt:
             outcome.add(group.name, placer.of_version(base).place(old_group, older))
         placer.deployment_id = member
         outcome.add(group.name, placer.place(group, decision))
+    if placer is not None:
+        placer.working.close()
     return outcome.attempt()
 
 

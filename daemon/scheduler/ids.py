@@ -40,7 +40,10 @@ class Ids:
 
     def uuid(self) -> str:
         """One id as text."""
-        return uuid_text(self.uuids(1))
+        raw = bytearray(self._bytes(16))
+        raw[6] = (raw[6] & 0x0F) | 0x40
+        raw[8] = (raw[8] & 0x3F) | 0x80
+        return uuid_text(bytes(raw))
 
     def number(self, below: int) -> int:
         """A number from 0 up to, not including, `below`."""

@@ -47,6 +47,7 @@ from daemon.scheduler.working import Working
 from daemon.state.columns import Ints, Mask
 
 _MANY = 1 << 40
+_LOOKED_FOR = 64
 
 
 class Ranker:
@@ -88,6 +89,8 @@ class Ranker:
             self._numbers = self._numbers_per_alloc()
         self.left: Ints
         self.keys: Ints
+        #: how many of the best rows were looked for, and which they are; None: keys have moved since.
+        self._best: tuple[int, list[int]] | None = None
         self.refresh()
 
     def _numbers_per_alloc(self) -> Ints:
@@ -100,16 +103,18 @@ class Ranker:
 
     def refresh(self) -> None:
         """Compute everything anew."""
+        self._best = None
         working, mask = self.working, self.mask
         kept = standing(working.fleet, self.ask, spread=self.wishes.loose)
-        self.left = np.where(mask, kept.left, 0)
+        # arithmetic, because a choice by a mask without a pattern costs five times as much.
+        self.left = kept.left * mask
         if self._one_a_row:
             np.minimum(self.left, 1, out=self.left)
         if self.ports.dynamic:
             np.minimum(self.left, working.free_dynamic // self._numbers, out=self.left)
         own = self.own_rows()
         if self.plain:
-            self.keys = np.where(self.left > 0, kept.keys, CLOSED)
+            self.keys = kept.keys | (self.left <= 0) * np.int64(CLOSED)
         else:
             self.keys = np.full(len(mask), CLOSED, dtype=np.int64)
             rows = np.flatnonzero(self.left > 0)
@@ -153,6 +158,7 @@ class Ranker:
         return key_rows(final_rows(pack, present, self.desired, worth, self.terms), ties)
 
     def _close(self, rows: Ints | list[int]) -> None:
+        self._best = None
         self.left[rows] = 0
         self.keys[rows] = CLOSED
 
@@ -162,6 +168,7 @@ class Ranker:
             # counts of a value moved: any row that shares it may open or close.
             self.refresh()
             return
+        self._best = None
         self.left[row] = self._room(row)
         self.keys[row] = self._key(row) if self.left[row] > 0 else CLOSED
 
@@ -271,11 +278,15 @@ class Ranker:
             rows, costs = self._costs(self.spreads, [])
             order = np.lexsort((self.ties[rows], costs))[:count]
             return rows[order].tolist()  # type: ignore[no-any-return]
-        return best_of(self.keys, count)
+        if self._best is None or count > self._best[0]:
+            # those that will be placed are looked for at once with those that are only shown.
+            most = max(count, min(self.desired, _LOOKED_FOR))
+            self._best = most, best_of(self.keys, most)
+        return self._best[1][:count]
 
     def _near(self, count: int) -> list[int]:
         """The best rows for a bulk; of this fleet's own share of the nodes while that is nearly as good."""
-        rows = best_of(self.keys, count)
+        rows = self.best_rows(count)
         slot, shares = self.working.fleet.share
         if shares <= 1 or not rows:
             return rows

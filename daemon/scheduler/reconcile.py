@@ -72,7 +72,9 @@ class Reconciler:
             allocs = by_group.pop(group.name, [])
             wanted = job is not None and not job.stop and group.count > 0
             decisions.append(self._group(group, allocs) if wanted else self._stop_all(group.name, allocs))
-        self.rollouts.finish({decision.name: decision.settled for decision in decisions})
+        if self.rollouts.finish({decision.name: decision.settled for decision in decisions}):
+            for decision in decisions:
+                decision.later.extend(decision.unasked)
         decisions.extend(self._stop_all(name, allocs) for name, allocs in sorted(by_group.items()))
         return decisions
 
@@ -113,7 +115,7 @@ class Reconciler:
         ended = self.failures.split(
             group, rollout, sets.untainted, renewing=self._may_renew(group, rollout, sets.untainted)
         )
-        decision.later = ended.later
+        decision.later, decision.unasked = ended.later, ended.unasked
         held, sets.untainted = canaries.set_aside(ended.kept, rollout)
         again, ended.now = canaries.set_aside(ended.now, rollout)
         self._stop_surplus(group, rollout, sets, ended, decision)

@@ -201,14 +201,15 @@ class Rollouts:
             modify_time_ns=now_ns,
         )
 
-    def finish(self, settled: dict[str, bool]) -> None:
-        """End the current deployment when every group is settled and healthy."""
+    def finish(self, settled: dict[str, bool]) -> bool:
+        """End the current deployment when every group is settled and healthy. True when it did."""
         current = self.current
         if current is None or current.status != DeploymentStatus.RUNNING or not all(settled.values()):
-            return
+            return False
         for group in current.task_groups.values():
             if group.healthy_allocs < max(group.desired_total, group.desired_canaries):
-                return
+                return False
             if group.desired_canaries and not group.promoted:
-                return
+                return False
         self._change(current, DeploymentStatus.SUCCESSFUL, DONE)
+        return True

@@ -25,6 +25,11 @@ def _sum(tasks: Iterable[Task]) -> tuple[int, int]:
 
 def group_usage(group: TaskGroup) -> Usage:
     """Peak usage over the phases of one allocation's life."""
+    cores = sum(task.resources.cores for task in group.tasks)
+    disk_mb = group.ephemeral_disk.size_mb
+    if not any(task.lifecycle for task in group.tasks):
+        cpu, memory_mb = _sum(group.tasks)
+        return Usage(cpu=cpu, memory_mb=memory_mb, disk_mb=disk_mb, cores=cores)
     hook = {task.name: task.lifecycle.hook if task.lifecycle else "" for task in group.tasks}
     sidecars = {task.name for task in group.tasks if task.lifecycle and task.lifecycle.sidecar}
     phases = (
@@ -39,8 +44,8 @@ def group_usage(group: TaskGroup) -> Usage:
     return Usage(
         cpu=max(cpu for cpu, _ in phases),
         memory_mb=max(memory for _, memory in phases),
-        disk_mb=group.ephemeral_disk.size_mb,
-        cores=sum(task.resources.cores for task in group.tasks),
+        disk_mb=disk_mb,
+        cores=cores,
     )
 
 

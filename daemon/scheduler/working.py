@@ -39,6 +39,10 @@ class Working:
         for alloc in allocs:
             self._count(alloc, 1)
 
+    def close(self) -> None:
+        """The plan is made; the columns must not be used any more."""
+        self.fleet.give_back(self.used)
+
     def counts(self, table: dict[str, Ints], group: str) -> Ints:
         """Count column of a group, made on demand."""
         column = table.get(group)

@@ -160,8 +160,19 @@ class Fleet:
     # -- reading -----------------------------------------------------------------------------------
 
     def used(self) -> Ints:
-        """Wanted, stopping and reserved together, a fresh (4, length) array."""
-        return self.total.copy()
+        """Wanted, stopping and reserved together, a (4, length) array of the caller's own.
+
+        Cost: one that was given back is filled again; a fresh one of this size is new memory each time.
+        """
+        kept: Ints | None = self.cache.pop("used", None)
+        if kept is None or kept.shape != self.total.shape:
+            return self.total.copy()
+        np.copyto(kept, self.total)
+        return kept
+
+    def give_back(self, used: Ints) -> None:
+        """Whoever got `used` needs it no more."""
+        self.cache["used"] = used
 
     @property
     def ready(self) -> Mask:

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from daemon.model.alloc import Allocation, DesiredTransition, RescheduleEvent, RescheduleTracker
@@ -485,6 +485,7 @@ def is_canary(alloc: Allocation) -> bool:
     return alloc.deployment_status is not None and alloc.deployment_status.canary
 
 
+@example([("fail", 0), ("count", 2), ("fail", 0), ("ask", 0), ("run", True)], JobType.SERVICE, 1, 0)
 @settings(max_examples=200, deadline=None)
 @given(
     EVENTS,

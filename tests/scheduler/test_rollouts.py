@@ -327,6 +327,23 @@ def test_failures_of_an_active_deployment_are_replaced_only_when_asked() -> None
     assert len(w.live()) == 2
 
 
+def test_a_failure_that_nobody_asked_for_is_taken_up_when_the_rollout_ends() -> None:
+    w = MiniWorld([make_node("a"), make_node("b")])
+    job = job_of(2)
+    w.run(job)
+    first, second = w.live()
+    w.judge(first.id, True, client_status=ClientStatus.RUNNING)
+    w.judge(second.id, True, client_status=ClientStatus.RUNNING)
+    state = TaskState(state=TaskStateName.DEAD, failed=True, finished_at_ns=w.now)
+    w.change(second.id, client_status=ClientStatus.FAILED, task_states={"main": state})
+    attempt = w.run(job)
+    assert w.deployment is not None and w.deployment.status == DeploymentStatus.SUCCESSFUL
+    [later] = attempt.new_evals
+    w.now = later.wait_until_ns
+    w.run(job, evaluation=later)
+    assert len(w.live()) == 2 and second.id not in {alloc.id for alloc in w.live()}
+
+
 def test_a_failed_canary_that_may_be_replaced_is_replaced_by_a_canary() -> None:
     job = job_of(3, canary=1)
     w = settled(job)
