@@ -38,7 +38,7 @@ def get_config(session: Session, as_json: bool) -> None:
 
 @command(
     "set-config",
-    example="encamp operator scheduler set-config -scheduler-algorithm spread -preempt-service-scheduler true",
+    example="encamp operator scheduler set-config -scheduler-algorithm spread",
 )
 @option("-scheduler-algorithm", "algorithm", type=click.Choice(ALGORITHMS), help="How nodes are ranked.")
 @_switch("-preempt-system-scheduler", "System jobs may take the room of others.")
