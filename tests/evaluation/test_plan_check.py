@@ -14,7 +14,7 @@ from daemon.evaluation.plan_check import Checked, check_plan
 from daemon.model.enums import ClientStatus, Eligibility, NodeStatus
 from daemon.model.job import Job, TaskGroup
 from daemon.model.node import DrainStrategy, Node
-from daemon.model.plan import AllocStop, Plan
+from daemon.model.plan import AllocMark, AllocStop, Plan
 from daemon.model.resources import AllocatedResources, Network, Port, Usage
 from daemon.scheduler.schedule import schedule
 from daemon.state.deltas import STATE_WORDS
@@ -278,3 +278,17 @@ def test_stale_plans_in_any_order_never_over_commit(
 def test_node_record_keeps_its_epoch() -> None:
     node: Node = make_node("a")
     assert node.epoch == 1
+
+
+def test_pa7_a_node_out_of_sight_is_told_nothing_but_marks_and_stops_pass() -> None:
+    w = MiniWorld([make_node("a")])
+    job = make_job()
+    w.run(job)
+    newer = msgspec.structs.replace(job, version=1, job_modify_index=20, priority=60)
+    plan = schedule(w.input(newer), w.tracker.fleet).plan
+    mark = AllocMark(alloc_id=w.live()[0].id, unknown=True)
+    assert plan.in_place
+    w.set_node(msgspec.structs.replace(w.nodes["node-a"], status=NodeStatus.DISCONNECTED))
+    accepted, result = check(w, msgspec.structs.replace(plan, marks=(mark,)))
+    assert not accepted.in_place and accepted.marks == (mark,)
+    assert "is disconnected" in result.rejected["node-a"]
