@@ -128,3 +128,23 @@ def test_a_change_of_the_command_replaces_the_task_and_a_count_keeps_it(dev_agen
     assert re.search(r"Version\s+= 2", versions)
     dev_agent.run("job", "stop", "-yes", "app")
     assert dev_agent.running("app") == []
+
+
+def test_a_rolling_update_replaces_one_after_the_other_by_health(dev_agent: Agent) -> None:
+    dev_agent.run("job", "run", dev_agent.job(service("roll", count=3)))
+    changed = service("roll", count=3, args='["-c", "exec sleep 301"]')
+    dev_agent.run("job", "run", "-detach", dev_agent.job(changed))
+    most = 0
+
+    def newest() -> bool:
+        nonlocal most
+        live = [a for a in dev_agent.allocs("roll") if a["DesiredStatus"] == "run"]
+        assert len(live) == 3
+        fresh = [a for a in live if a["JobVersion"] == 1]
+        most = max(most, sum((a["DeploymentStatus"] or {}).get("Healthy") is None for a in fresh))
+        return len(fresh) == 3 and all((a["DeploymentStatus"] or {}).get("Healthy") for a in fresh)
+
+    wait_for("all of them to be of the newest version", newest, detail=dev_agent.tail)
+    assert most <= 1
+    assert len({a["DeploymentID"] for a in dev_agent.running("roll")}) == 1
+    wait_for("a stable version", lambda: dev_agent.json("job", "inspect", "roll")["Job"]["Stable"])
