@@ -6,17 +6,21 @@ Every list is read page by page, so that a large cluster neither fills one messa
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any, Protocol, TypeVar
 
 from daemon.cli.console import Console
 from daemon.cli.settings import Settings
+from daemon.model.errors import Unavailable
 from daemon.rpc.methods import Method
 
 Q = TypeVar("Q")
 A = TypeVar("A")
 PAGE = 1000
 CALL_S = 15.0
+#: how long a busy leader is asked again, at the moments that it names.
+BUSY_S = 60.0
 
 
 class StreamPort(Protocol):
@@ -67,12 +71,23 @@ class Session:
         return "" if self.settings.namespace == "*" else self.settings.namespace
 
     def call(self, method: Method[Q, A], *, timeout_s: float = CALL_S, **fields: Any) -> A:
-        """Call a method; region and namespace are filled in.
+        """Call a method; region and namespace are filled in. "Busy" is waited out, BUSY_S at most.
 
         Raises: EncampError as the agent reported it; Unavailable, DeadlineExceeded.
         """
-        with self.console.patience(f"the agent to answer {method.name}"):
-            return self._connection.call(method, self._request(method, fields), timeout_s=timeout_s)
+        request = self._request(method, fields)
+        until = time.monotonic() + BUSY_S
+        while True:
+            try:
+                with self.console.patience(f"the agent to answer {method.name}"):
+                    return self._connection.call(method, request, timeout_s=timeout_s)
+            except Unavailable as error:
+                # refused at the door: nothing was written, so that asking again does no harm
+                after_s = error.details.get("retry_after_s") if error.details.get("busy") else None
+                if not isinstance(after_s, int | float) or time.monotonic() + after_s > until:
+                    raise
+                self.console.note(f"{error.message}; waiting for it")
+                time.sleep(after_s)
 
     def stream(self, method: Method[Any, Any], **fields: Any) -> StreamPort:
         """Open a stream; use it as a context manager."""

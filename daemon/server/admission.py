@@ -63,4 +63,5 @@ class Admission:
                     f"busy: {count} {words}, {limit * room} at most; {what} was not accepted, "
                     f"try again in {after_s:g} s",
                     retry_after_s=after_s,
+                    busy=True,
                 )

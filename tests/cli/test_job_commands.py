@@ -9,10 +9,12 @@ from typing import Any
 
 import pytest
 
-from daemon.model.errors import Conflict, InvalidInput
+from daemon.model.errors import Conflict, InvalidInput, Unavailable
 from daemon.model.job import JobSource
+from daemon.model.launch import Launches, Run
 from daemon.model.metrics import AllocMetric
 from daemon.model.plan import GroupAnnotation
+from daemon.model.policies import PeriodicConfig
 from daemon.rpc import messages as m
 from daemon.rpc import methods
 from tests.cli.conftest import Encamp
@@ -406,3 +408,50 @@ def test_a_periodic_job_is_launched_by_force(agent: ScriptedAgent, encamp: Encam
     agent.on(methods.PERIODIC_FORCE, m.PeriodicForceResponse(job_id="nightly/periodic-1", eval_id=EVAL))
     done = encamp("job", "periodic", "force", "-detach", "nightly")
     assert done.code == 0 and "nightly/periodic-1" in done.out
+
+
+def test_status_of_a_periodic_job_shows_its_launches(agent: ScriptedAgent, encamp: Encamp) -> None:
+    job = make_job(id="nightly", type="batch", periodic=PeriodicConfig(specs=("@daily",)))
+    runs = (
+        Run(job_id="nightly/periodic-2", launch_ns=2 * 10**18),
+        Run(launch_ns=10**18, outcome="skipped", reason="the last launch still runs"),
+    )
+    row = Launches(namespace="default", job_id="nightly", runs=runs)
+    agent.on(methods.JOB_LIST, m.JobListResponse(jobs=(make_stub(id="nightly"),)))
+    agent.on(
+        methods.JOB_GET,
+        m.JobResponse(
+            job=job, launches=row, next_launch_ns=3 * 10**18, children=m.JobChildren(running=1, dead=4)
+        ),
+    )
+    agent.on(methods.ALLOC_LIST, m.AllocListResponse())
+    agent.on(methods.EVAL_LIST, m.EvalListResponse())
+    out = encamp("job", "status", "nightly").out
+    assert "Next Periodic Launch = 2065-01-24T05:20:00Z (in" in out
+    assert "0 pending, 1 running, 4 dead" in out
+    assert "nightly/periodic-2" in out and "the last launch still runs" in out
+    assert max(len(line) for line in out.splitlines()) <= 100
+
+
+def test_a_busy_leader_is_asked_again_and_other_refusals_are_not(
+    agent: ScriptedAgent, encamp: Encamp, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    agent.on(methods.JOB_LIST, m.JobListResponse(jobs=(make_stub(),)))
+    answers = iter(
+        [Unavailable("busy: too much", retry_after_s=0.01, busy=True), m.EvalIdResponse(eval_id=EVAL)]
+    )
+
+    def answer(_: Any) -> Any:
+        found = next(answers)
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    agent.on(methods.JOB_EVALUATE, answer)
+    done = encamp("job", "eval", "-detach", "web")
+    assert done.code == 0 and "busy: too much" in done.err
+    answers = iter([Unavailable("the connection was lost", retry_after_s=0.01)])
+    assert encamp("job", "eval", "-detach", "web").code == 1
+    monkeypatch.setattr("daemon.cli.session.BUSY_S", 0.0)
+    answers = iter([Unavailable("busy: too much", retry_after_s=0.01, busy=True)])
+    assert encamp("job", "eval", "-detach", "web").code == 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import time
 from typing import Any
 
 import click
@@ -13,6 +14,7 @@ from daemon.cli.durations import DURATION
 from daemon.cli.framework import command, option, settings_of, verbose_option
 from daemon.cli.judge import Outcome, Verdict
 from daemon.cli.session import Session
+from daemon.cli.views.launches import next_launch
 from daemon.model.base import to_json
 from daemon.model.enums import JobType
 from daemon.model.job import Job, JobSource
@@ -48,6 +50,7 @@ FOLLOW_S = 24 * 3600.0
     help="Follow no longer, as 90s or 5m.",
 )
 @option("-eval-priority", "priority", type=click.IntRange(1, 100), default=None, help="Of the evaluation.")
+@option("-preserve-counts", "preserve_counts", is_flag=True, help="Keep the counts that groups have now.")
 @option("-output", "output", is_flag=True, help="Print the job as JSON and do not submit it.")
 @option(
     "-json-output", "json_output", is_flag=True, help="Print the result as JSON; progress goes to stderr."
@@ -103,6 +106,7 @@ def _submit(
     wait: bool,
     timeout_s: float,
     priority: int | None,
+    preserve_counts: bool,
     json_output: bool,
     verbose: bool,
 ) -> int:
@@ -113,6 +117,7 @@ def _submit(
         enforce_index=check_index is not None,
         job_modify_index=check_index or 0,
         eval_priority=priority or 0,
+        preserve_counts=preserve_counts,
         namespace=job.namespace,
         timeout_s=REGISTER_S,
     )
@@ -121,7 +126,7 @@ def _submit(
     if detach or not answer.eval_id:
         verdict = Verdict(Outcome.REGISTERED, f'Job "{job.id}" is registered')
         if not json_output:
-            session.console.progress(["Job registration successful", f"Evaluation ID: {answer.eval_id}"])
+            session.console.progress(["Job registration successful", *_next(session, job, answer)])
     else:
         try:
             verdict = _follow(session, job, answer, wait, timeout_s, verbose)
@@ -131,6 +136,16 @@ def _submit(
     if json_output:
         session.console.json(to_json(_result(session, job, answer, verdict), indent=2))
     return verdict.exit_code
+
+
+def _next(session: Session, job: Job, answer: JobRegisterResponse) -> list[str]:
+    """The evaluation, or of a job that is launched how that comes about."""
+    if answer.eval_id:
+        return [f"Evaluation ID: {answer.eval_id}"]
+    if job.parameterized_job is not None:
+        return [f"`encamp job dispatch {job.id}` launches it"]
+    found = session.call(JOB_GET, id=job.id, namespace=job.namespace).next_launch_ns
+    return [f"Next launch: {next_launch(found, time.time_ns())}"]
 
 
 def _follow(

@@ -11,6 +11,7 @@ from daemon.cli import complete, resolve
 from daemon.cli.framework import command, json_option, option, verbose_option
 from daemon.cli.session import Session
 from daemon.cli.views import jobs as view
+from daemon.cli.views import launches as launch_view
 from daemon.cli.views.metrics import failures
 from daemon.cli.with_session import with_session
 from daemon.model.base import to_json
@@ -59,11 +60,21 @@ def _one(
     evals = [each for page in session.pages(EVAL_LIST, job=stub.id, **at) for each in page.evaluations]
     console = session.console
     if as_json:
-        whole = {"Job": answer.job, "Summary": answer.summary, "Allocations": allocs, "Evaluations": evals}
+        whole = {
+            "Job": answer.job,
+            "Launches": answer.launches,
+            "NextLaunch": answer.next_launch_ns,
+            "Children": answer.children,
+            "Summary": answer.summary,
+            "Allocations": allocs,
+            "Evaluations": evals,
+        }
         console.json(to_json(whole, indent=2))
         return
     color, verbose_color = console.color, {"verbose": verbose, "color": console.color}
     console.lines(view.job_pairs(answer.job, color=color))
+    console.lines(launch_view.launches(answer, time.time_ns(), color=color))
+    console.section("Launches", launch_view.runs(answer, all_=verbose, color=color))
     console.section("Summary", view.summary(answer.summary, color=color))
     if with_evals or verbose:
         console.section("Evaluations", view.eval_table(evals, **verbose_color))

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from daemon.cli.text import clean, paint, title
+from daemon.cli.text import clean, iso, paint, title
 from daemon.cli.views.metrics import failures
 from daemon.model.plan import GroupAnnotation
 from daemon.rpc.messages import JobPlanResponse
@@ -58,6 +58,8 @@ def plan(
         lines += [f"  {line}" for line in failures(answer.failed_tg_allocs, answer.explanations)]
     else:
         lines.append(paint("- All tasks successfully allocated.", "green", color))
+    if answer.next_periodic_launch_ns:
+        lines.append(f"- If submitted now, it is launched first at {iso(answer.next_periodic_launch_ns)}.")
     lines += ["", f"Job Modify Index: {answer.job_modify_index}"]
     lines += [
         "To submit the job only if nobody changes it in between, run:",
