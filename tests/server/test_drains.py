@@ -6,8 +6,10 @@ from typing import Any
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from daemon.model.alloc import Allocation, AllocHealth
+from daemon.model.alloc import Allocation, AllocHealth, DesiredTransition
 from daemon.model.base import NS_PER_S
 from daemon.model.enums import ClientStatus, DesiredStatus, Eligibility, JobType, NodeStatus
 from daemon.model.errors import Conflict, EncampError
@@ -15,7 +17,7 @@ from daemon.model.node import DrainStrategy, Node
 from daemon.model.policies import MigrateStrategy, UpdateStrategy
 from daemon.rpc import messages as m
 from daemon.rpc import methods
-from daemon.server.drains import END, MOVE, Step, step
+from daemon.server.drains import END, MOVE, Step, step, to_move
 from daemon.state import commands as c
 from tests.server.serverkit import Kit, make_job
 from tests.state.state_factory import World, alloc, job
@@ -93,6 +95,33 @@ def test_dr2_replacements_of_unknown_health_hold_the_rest_back(unset: int, faile
         world.place(web, other, deployment_status=AllocHealth(healthy=False))
     world.drain(node)
     assert len(world.step().marks) == marked
+
+
+@given(
+    count=st.integers(1, 12), max_parallel=st.integers(0, 12),
+    rows=st.lists(st.tuples(st.booleans(), st.sampled_from([True, False, None]), st.booleans()), max_size=14),
+)  # fmt: skip
+def test_no_step_takes_a_group_below_count_less_max_parallel(
+    count: int, max_parallel: int, rows: list[tuple[bool, bool | None, bool]]
+) -> None:
+    made = job("web", count=count)
+    group = msgspec.structs.replace(made.task_groups[0], migrate=MigrateStrategy(max_parallel=max_parallel))
+    node = Node(id="n")
+    allocs = [
+        alloc(number, node, made, client_status=ClientStatus.RUNNING, deployment_status=AllocHealth(healthy=healthy),
+              desired_transition=MOVE if marked else DesiredTransition())
+        for number, (_, healthy, marked) in enumerate(rows)
+    ]  # fmt: skip
+    drainable = [a for a, (here, _, marked) in zip(allocs, rows, strict=True) if here and not marked]
+    moved = {a.id for a in to_move(made, group, allocs, drainable)}
+    counted = {
+        a.id
+        for a, (_, healthy, marked) in zip(allocs, rows, strict=True)
+        if healthy is not None and not marked
+    }
+    assert moved <= {a.id for a in drainable}
+    assert not moved or len(counted) - len(moved) >= count - max_parallel
+    assert len(moved) == max(0, min(len(drainable), len(counted) - (count - max_parallel)))
 
 
 def test_pace_counts_over_all_draining_nodes_of_a_job() -> None:

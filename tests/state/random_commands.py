@@ -12,6 +12,7 @@ from daemon.model.deployment import Deployment, DeploymentChange, GroupDeploymen
 from daemon.model.enums import ClientStatus, DeploymentStatus, EvalStatus, JobType, NodeStatus, Trigger
 from daemon.model.evaluation import Evaluation
 from daemon.model.metrics import AllocMetric
+from daemon.model.node import DrainStrategy
 from daemon.model.plan import InPlaceUpdate
 from daemon.model.tasks import TaskState, TaskStateName
 from daemon.state import commands as c
@@ -37,6 +38,7 @@ class Commands:
         kinds = [
             self.register, self.register, self.deregister, self.evals, self.node, self.node, self.status,
             self.plan, self.plan, self.plan, self.plan, self.report, self.report, self.report,
+            self.drain, self.drained, self.scale,
             self.transition, self.collect, self.deployment_status, self.promote, self.judge, self.stable,
             self.tag,
         ]  # fmt: skip
@@ -88,6 +90,30 @@ class Commands:
             node_ids=(uid(self.random.randrange(6), 1),),
             status=self.random.choice([NodeStatus.READY, NodeStatus.READY, NodeStatus.DOWN]),
         )
+
+    def drain(self):
+        length = self.random.choice([-1, 0, 40])
+        drain = self.random.choice([None, DrainStrategy(deadline_ns=length)])
+        return c.NodeDrain(
+            time_ns=self.time, node_id=uid(self.random.randrange(6), 1), drain=drain,
+            mark_eligible=drain is None and self.random.random() < 0.5,
+        )  # fmt: skip
+
+    def drained(self):
+        begun = [(n.id, n.drain_strategy.started_at_ns) for n in self.state.nodes() if n.drain_strategy]
+        chosen = dict(sorted(begun)[:2])
+        late = self.random.random() < 0.2
+        return c.DrainsComplete(
+            time_ns=self.time, drains={n: at - late for n, at in chosen.items()} | {uid(9, 1): 1}
+        )
+
+    def scale(self):
+        job_id = self.random.choice(JOBS)
+        return c.JobScale(
+            time_ns=self.time, namespace="default", job_id=job_id, group="g",
+            count=self.random.choice([None, 0, 1, 2, 3]), message="m",
+            evaluation=self.random.choice([None, self.eval_of(job_id, EvalStatus.PENDING)]),
+        )  # fmt: skip
 
     def plan(self):
         job_id = self.random.choice(JOBS)

@@ -18,6 +18,8 @@ class SlowTwin(RolloutTwin):
     def __init__(self):
         self.index = self.time = 0
         self.jobs, self.old, self.nodes, self.evals, self.allocs = {}, {}, {}, {}, {}
+        #: node -> ((length, start, forced deadline) or None, eligible)
+        self.drains = {}
         self.deployments = {}
 
     def apply(self, command):
@@ -132,6 +134,7 @@ class SlowTwin(RolloutTwin):
         # attributes are the only shape that the random commands change.
         old, new = self.nodes.get(command.node.id), command.node
         if old is None:
+            self.drains[new.id] = (None, True)
             self.nodes[new.id] = (new.status, new.attributes, self.index)
         elif old[1] != new.attributes:
             self.nodes[new.id] = (old[0], new.attributes, self.index)
@@ -142,6 +145,51 @@ class SlowTwin(RolloutTwin):
                 status, attributes, epoch = self.nodes[node_id]
                 epoch = self.index if status != command.status else epoch
                 self.nodes[node_id] = (command.status, attributes, epoch)
+
+    def on_NodeDrain(self, command):
+        if command.node_id not in self.nodes:
+            return
+        old, eligible = self.drains[command.node_id]
+        if command.drain is None:
+            if old is None and not command.mark_eligible:
+                return
+            new, eligible = None, eligible or command.mark_eligible
+        else:
+            length, begun = command.drain.deadline_ns, old[1] if old else self.time
+            new, eligible = (length, begun, self.time + length if length > 0 else 0), False
+        self.drain(command.node_id, new, eligible)
+
+    def on_DrainsComplete(self, command):
+        for node_id, begun in command.drains.items():
+            old, eligible = self.drains[node_id] if node_id in self.nodes else (None, True)
+            if old and old[1] == begun:
+                self.drain(node_id, None, eligible)
+
+    def drain(self, node_id, new, eligible):
+        if self.drains[node_id] != (new, eligible):
+            self.nodes[node_id] = (*self.nodes[node_id][:2], self.index)
+        self.drains[node_id] = (new, eligible)
+
+    def on_JobScale(self, command):
+        key = (command.namespace, command.job_id)
+        job = self.jobs.get(key)
+        if job is None:
+            return
+        group, count = job.task_groups[0], command.count
+        mine = [d for d in self.deployments.values() if (d.namespace, d.job_id) == key]
+        latest = max(mine, key=lambda d: (d.create_index, d.id), default=None)
+        if count is None:
+            return
+        if job.stop or (job.type == JobType.SYSTEM and count > 1) or (latest and latest.active):
+            return
+        if count != group.count:
+            self.old.setdefault(key, []).insert(0, job)
+            self.jobs[key] = job = replace(
+                job, task_groups=(replace(group, count=count),), version=job.version + 1, version_tag=None,
+                status=JobStatus.PENDING, stable=False, modify_index=self.index, job_modify_index=self.index,
+            )  # fmt: skip
+        if command.evaluation:
+            self.put_eval(replace(command.evaluation, job_modify_index=job.job_modify_index))
 
     def on_PlanApply(self, command):
         key = (command.namespace, command.job_id)

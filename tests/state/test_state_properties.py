@@ -35,6 +35,10 @@ def same(state: State, twin: SlowTwin) -> None:
         assert [j.version for j in state.job_versions(*key)][1:] == old, key
     assert {e.id: e for e in state.evals()} == twin.evals
     assert {n.id: (n.status, n.attributes, n.epoch) for n in state.nodes()} == twin.nodes
+    for node in state.nodes():
+        drain = node.drain_strategy
+        found = (drain.deadline_ns, drain.started_at_ns, drain.force_deadline_ns) if drain else None
+        assert twin.drains[node.id] == (found, node.scheduling_eligibility == "eligible")
     assert {a.id: a for a in state.allocs()} == twin.allocs
     assert state.alloc_count == len(twin.allocs)
     assert {d.id: replace(d, status_description="") for d in state.deployments()} == {
