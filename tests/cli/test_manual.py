@@ -14,7 +14,14 @@ from daemon.cli.registry import TABLE
 from daemon.jobspec.parse import parse_job
 
 MANUAL = Path(__file__).parents[2] / "docs" / "manual"
-PAGES = ("cli.md", "draining.md", "getting-started.md", "simulate.md", "troubleshooting.md")
+PAGES = (
+    "cli.md",
+    "draining.md",
+    "launched-jobs.md",
+    "getting-started.md",
+    "simulate.md",
+    "troubleshooting.md",
+)
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations import evaluation, scheduling
+from tests.mutations import evaluation, leading, scheduling
 from tests.mutations.mutate import Mutation, copy_sources, survives
 
-ALL = [*evaluation.MUTATIONS, *scheduling.MUTATIONS]
+ALL = [*evaluation.MUTATIONS, *scheduling.MUTATIONS, *leading.MUTATIONS]
 QUICK = ALL[::17]
 
 

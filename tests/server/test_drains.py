@@ -175,8 +175,8 @@ def test_force_does_not_wait_and_no_deadline_waits_for_ever() -> None:
 
 def test_batch_work_may_finish_until_the_deadline_and_is_then_ended_for_good() -> None:
     world = Drained()
-    node, work = world.node(1), world.job("work", type=JobType.BATCH)
-    one = world.place(work, node)
+    node, work = world.node(1), world.job("work", type=JobType.BATCH, count=1)
+    one = world.place(work, node, deployment_status=HEALTHY)
     world.drain(node, 60)
     assert world.step(59).marks == {}
     assert world.step(60).marks == {one.id: END}
