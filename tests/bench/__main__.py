@@ -7,7 +7,7 @@ import importlib
 
 from tests.bench.report import Figure, machine, show, write
 
-WORKLOADS = ("start", "node", "small", "c1m", "grid", "gossip", "list", "full")
+WORKLOADS = ("start", "node", "node_drivers", "small", "c1m", "grid", "gossip", "list", "full")
 
 
 def main() -> None:

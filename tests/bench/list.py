@@ -11,7 +11,9 @@ import asyncio
 import statistics
 import time
 from collections.abc import Awaitable, Callable
+from pathlib import Path
 
+from daemon.consensus.shell import Log
 from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus, TaskStateName
 from daemon.model.job import Job, Task, TaskGroup
@@ -22,7 +24,7 @@ from daemon.model.tasks import TaskEvent, TaskState
 from daemon.rpc import messages as m
 from daemon.rpc import methods
 from daemon.rpc.client import Client
-from tests.bench.cluster import make_node
+from tests.bench.cluster import Stalls, make_node
 from tests.bench.placing import Cluster, cluster, placed, register_jobs, register_nodes, stats, windowed
 from tests.bench.report import Figure
 
@@ -75,6 +77,8 @@ async def measure(scale: float) -> list[Figure]:
         running_mb = running.memory_mb()
         after = await _pages(running)
         restart = await _restart(running, got)
+        await running.stop()
+        stall_ms, taken_s = await _snapshot(running.directory)
     counts = f"{jobs:,} jobs, {got:,} allocations on {NODES:,} nodes"
     return [
         Figure(
@@ -101,6 +105,15 @@ async def measure(scale: float) -> list[Figure]:
             unit="s",
             better="lower",
             includes=f"process start until it answers with all of it, interpreter and imports included: {counts}",
+        ),
+        Figure(
+            name="list.snapshot",
+            value=stall_ms,
+            unit="ms",
+            better="lower",
+            includes=f"longest wait of the loop while a snapshot is taken, written and synced: {counts}",
+            leaves_out="requests meanwhile: the log is opened in the process of the benchmark",
+            phases={"the whole snapshot (s)": taken_s},
         ),
     ]
 
@@ -191,6 +204,20 @@ async def _longest_stall(client: Client, since_s: float) -> float:
     """Of the server's loop, in ms, since a moment of the monotonic clock."""
     found = (await stats(client))["stalls"]["seconds"]
     return max((stall for second, stall in found if second >= int(since_s)), default=0.0)  # type: ignore[attr-defined]
+
+
+async def _snapshot(directory: Path) -> tuple[float, float]:
+    """(longest stall in ms, seconds) of one snapshot."""
+    log = await Log.open(directory)
+    stalls = Stalls()
+    watching = asyncio.create_task(stalls.watch())
+    try:
+        start = time.monotonic()
+        await log.snapshot()
+        return max(stall for _, stall in stalls.seconds), time.monotonic() - start
+    finally:
+        watching.cancel()
+        await log.close()
 
 
 async def _restart(running: Cluster, wanted: int) -> float:

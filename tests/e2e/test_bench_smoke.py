@@ -14,7 +14,10 @@ from tests.e2e.harness import ROOT, environment
 pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize(("name", "scale"), [("c1m", "0.002"), ("small", "0.002"), ("start", "0.2")])
+@pytest.mark.parametrize(
+    ("name", "scale"),
+    [("c1m", "0.002"), ("small", "0.002"), ("start", "0.2"), ("full", "0.01"), ("list", "0.001")],
+)
 def test_a_workload_runs_small(tmp_path: Path, name: str, scale: str) -> None:
     out = tmp_path / "figures.json"
     command = [sys.executable, "-m", "tests.bench", "--name", name, "--scale", scale, "--out", str(out)]
