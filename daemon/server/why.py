@@ -67,8 +67,10 @@ def _headline(job: Job, groups: tuple[GroupWhy, ...], evals: list[Evaluation], *
         return f"as it should be: {running} running."
     missing = sum(group.missing for group in bad)
     if not missing:
-        behind = f"{len(bad)} of {len(groups)} groups"
-        return f"all that should run does, but {behind} could not be brought to version {job.version}."
+        share = f"{len(bad)} of {len(groups)} groups"
+        if not any(group.metric for group in bad):
+            return f"nothing is missing, but {share} have trouble."
+        return f"all that should run does, but {share} could not be brought to version {job.version}."
     return f"{len(bad)} of {len(groups)} groups are not as they should be, {missing} missing."
 
 
