@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from daemon.cli.session import Session
-from daemon.rpc.methods import ALLOC_LIST, JOB_LIST, JOB_VERSIONS, NODE_GET, NODE_LIST
+from daemon.rpc.methods import ALLOC_LIST, JOB_LIST, JOB_VERSIONS, NODE_GET, NODE_LIST, SCHEDULER_GET_CONFIG
 
 if TYPE_CHECKING:
     from daemon.model.alloc import Allocation
@@ -15,10 +15,11 @@ if TYPE_CHECKING:
 
 
 def read_cluster(session: Session, now_ns: int) -> State:
-    """All nodes, jobs and allocations; page by page, so not of one index.
+    """All nodes, jobs and allocations, and the scheduler's settings; page by page, so not of one index.
 
     What changes while it is read may be seen half: an allocation whose node or job is not there is left out.
     """
+    from daemon.state.commands import SchedulerConfigSet
     from daemon.state.state import State
 
     nodes = _nodes(session)
@@ -31,7 +32,10 @@ def read_cluster(session: Session, now_ns: int) -> State:
     ]
     rows: list[Node | Job | Allocation] = [*nodes, *(versions[0] for versions in jobs), *allocs]
     index = max((row.modify_index for row in rows), default=1)
-    return State.assembled(index, now_ns, nodes, jobs, allocs)
+    state = State.assembled(index, now_ns, nodes, jobs, allocs)
+    config = session.call(SCHEDULER_GET_CONFIG).scheduler_config
+    state.apply(index + 1, SchedulerConfigSet(time_ns=now_ns, config=config))
+    return state
 
 
 def _nodes(session: Session) -> list[Node]:
