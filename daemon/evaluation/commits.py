@@ -17,11 +17,13 @@ from contextlib import suppress
 
 from daemon.evaluation.broker import Broker
 from daemon.evaluation.contention import Contention
-from daemon.evaluation.flight import Flight, exhausted, may_retry
+from daemon.evaluation.flight import Flight, exhausted, may_retry, pushed_out
 from daemon.evaluation.plan_check import check_plan
 from daemon.model.alloc import Allocation
+from daemon.model.enums import DesiredStatus
 from daemon.model.errors import Conflict, EncampError, NotFound
 from daemon.model.evaluation import Evaluation
+from daemon.model.job import Job
 from daemon.model.plan import Attempt, Plan
 from daemon.state.changes import Changes, PlanApplied
 from daemon.state.commands import AnyCommand, EvalsUpsert, PlanApply
@@ -46,6 +48,7 @@ class Commits:
         retry: Callable[[Flight], None],
         wake: Callable[[], None],
         alloc_of: Callable[[str], Allocation | None],
+        job_of: Callable[[str, str], Job | None],
         freed: Callable[[list[str]], None],
     ) -> None:
         self._tracker = tracker
@@ -56,6 +59,7 @@ class Commits:
         self._give_again = retry
         self._wake = wake
         self._alloc_of = alloc_of
+        self._job_of = job_of
         self._freed = freed
         self._closed = False
         #: evaluation -> what its plan in flight has reserved.
@@ -87,12 +91,23 @@ class Commits:
             return
         self._tickets[flight.evaluation.id] = self._tracker.reserve(plan)
         self._broker.pause(flight.evaluation.id, flight.token)
-        future = self._try_propose(_command(plan, outcome, self._now_ns()))
+        losers = pushed_out(plan, self._losing(plan), self._new_id, self._now_ns())
+        future = self._try_propose(_command(plan, (*outcome, *losers), self._now_ns()))
         if future is None:
             self._failed(flight, plan)
             return
         self.in_flight += 1
         future.add_done_callback(lambda done: self._committed(done, flight, plan))
+
+    def _losing(self, plan: Plan) -> dict[tuple[str, str], Job]:
+        """Jobs of which the plan ends something to make room."""
+        jobs: dict[tuple[str, str], Job] = {}
+        for stop in plan.stops:
+            alloc = self._alloc_of(stop.alloc_id) if stop.desired_status == DesiredStatus.EVICT else None
+            job = self._job_of(alloc.namespace, alloc.job_id) if alloc is not None else None
+            if job is not None:
+                jobs[job.key] = job
+        return jobs
 
     def observe(self, changes: Changes) -> None:
         """Consumer of changes, before the tracker: a plan that is applied is in flight no more.

@@ -5,13 +5,16 @@ Source: spec/scheduler.md 3.2.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 import msgspec
 
 from daemon.model.base import NS_PER_S
 from daemon.model.enums import EvalStatus, Trigger
 from daemon.model.evaluation import Evaluation
+from daemon.model.job import Job
+from daemon.model.plan import Plan
 
 #: attempts without progress, per scheduler.
 ATTEMPTS_MAX = {"service": 5, "batch": 2, "system": 5, "sysbatch": 2}
@@ -27,6 +30,14 @@ class Flight:
     fruitless: int = 0
     #: the last plan passed the check whole.
     full: bool = False
+    #: nodes whose allocations the scheduler asked to see.
+    seeing: set[str] = field(default_factory=set)
+
+    def looks_at(self, node_ids: tuple[str, ...]) -> bool:
+        """True when it has to be handed out again, with nodes that it does not see yet. That is no new attempt."""
+        before = len(self.seeing)
+        self.seeing.update(node_ids)
+        return len(self.seeing) > before
 
 
 def may_retry(flight: Flight, progress: bool) -> bool:
@@ -105,3 +116,24 @@ def given_up(
         modify_time_ns=now_ns,
     )
     return (msgspec.structs.replace(failed, next_eval=follow_up_id), later)
+
+
+def pushed_out(
+    plan: Plan, jobs: dict[tuple[str, str], Job], new_id: Callable[[], str], now_ns: int
+) -> list[Evaluation]:
+    """For each job that loses work to a plan an evaluation of its own priority."""
+    return [
+        Evaluation(
+            id=new_id(),
+            namespace=job.namespace,
+            job_id=job.id,
+            type=job.type.value,
+            priority=job.priority,
+            triggered_by=Trigger.PREEMPTION,
+            previous_eval=plan.eval_id,
+            job_modify_index=job.job_modify_index,
+            create_time_ns=now_ns,
+            modify_time_ns=now_ns,
+        )
+        for job in jobs.values()
+    ]

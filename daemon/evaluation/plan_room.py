@@ -15,6 +15,7 @@ import msgspec
 import numpy as np
 
 from daemon.model.alloc import Allocation
+from daemon.model.enums import DesiredStatus
 from daemon.model.plan import Plan
 from daemon.model.resources import AllocatedPort
 from daemon.state.columns import Ints
@@ -39,6 +40,8 @@ class Room:
         self._taken_ports: dict[int, set[int]] = {}
         #: replacement -> what it replaces: (row, usage, ports).
         self._tied: dict[str, _Held] = {}
+        #: placement -> what is ended to make room for it, on its node.
+        self._pushed_out: dict[str, list[_Held]] = {}
         for stop in plan.stops:
             alloc = alloc_of(stop.alloc_id)
             if alloc is None or alloc.client_terminal:
@@ -47,7 +50,9 @@ class Room:
             if row < 0:
                 continue
             held = row, amounts(usage_of(alloc.allocated_resources)), ports_of(alloc)
-            if stop.replaced_by:
+            if stop.desired_status == DesiredStatus.EVICT:
+                self._pushed_out.setdefault(stop.replaced_by, []).append(held)
+            elif stop.replaced_by:
                 self._tied[stop.replaced_by] = held
             else:
                 self.take(row, held[1], -1)
@@ -56,8 +61,22 @@ class Room:
     def place(self, alloc: Allocation, row: int) -> tuple[AllocatedPort, ...] | str:
         """Take room and ports for one allocation: its ports as they can be had, or why not.
 
-        What it replaces there is free while it is looked at, and for it alone.
+        What it replaces there is free while it is looked at, and for it alone. What is ended to make room for it
+        is free for it, and for all that follows once it is let through: they are committed together or not at all.
         """
+        pushed_out = [held for held in self._pushed_out.get(alloc.id, ()) if held[0] == row]
+        before = self._freed_ports.get(row, set()).copy()
+        for _, usage, ports in pushed_out:
+            self.take(row, usage, -1)
+            self._freed_ports.setdefault(row, set()).update(ports)
+        settled = self._place(alloc, row)
+        if isinstance(settled, str) and pushed_out:
+            self._freed_ports[row] = before
+            for _, usage, _ in pushed_out:
+                self.take(row, usage, 1)
+        return settled
+
+    def _place(self, alloc: Allocation, row: int) -> tuple[AllocatedPort, ...] | str:
         usage = amounts(usage_of(alloc.allocated_resources))
         row_of_tied, before, kept = self._tied.get(alloc.id, (-1, (0, 0, 0, 0), ()))
         freed = self._freed_ports.setdefault(row, set())

@@ -37,6 +37,7 @@ from daemon.model.job import Job
 from daemon.model.node import Node
 from daemon.model.plan import Attempt, EvalInput
 from daemon.state.changes import Changes
+from daemon.state.neighbours import seeing
 from daemon.state.state import State
 from daemon.state.tracker import FleetTracker
 from daemon.state.view import eval_input
@@ -84,6 +85,7 @@ class EvaluationService:
             retry=self._retry,
             wake=self._wake,
             alloc_of=state.alloc,
+            job_of=state.job,
             freed=self._freed,
         )
         self.pool = Pool(
@@ -294,7 +296,7 @@ class EvaluationService:
         return flights
 
     def _input(self, flight: Flight) -> EvalInput:
-        return limited(
+        item = limited(
             eval_input(
                 self._state,
                 flight.evaluation,
@@ -303,9 +305,15 @@ class EvaluationService:
                 attempt=flight.attempt,
             )
         )
+        return seeing(self._state, item, sorted(flight.seeing)) if flight.seeing else item
 
     async def dry_run(self, item: EvalInput) -> Attempt:
         """What the scheduler would do; nothing is written."""
+        while (attempt := await self._dry_run(item)).wants_nodes:
+            item = seeing(self._state, item, attempt.wants_nodes)
+        return attempt
+
+    async def _dry_run(self, item: EvalInput) -> Attempt:
         future: asyncio.Future[Attempt] = asyncio.get_running_loop().create_future()
         self._dry[item.evaluation.id] = future
         self._dry_waiting.append(item)
@@ -335,6 +343,8 @@ class EvaluationService:
         elif self.broker.outstanding(flight.evaluation.id) != flight.token:
             # delivered to somebody else meanwhile: this answer is too late
             self.tracker.touch(nodes_of(result.attempt.plan))
+        elif flight.looks_at(result.attempt.wants_nodes):
+            self._again.append(flight)
         else:
             self.commits.submit(flight, result.attempt)
 

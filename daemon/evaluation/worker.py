@@ -56,7 +56,7 @@ class Worker:
     def _evaluate(self, item: EvalInput, dry_run: bool) -> Result:
         try:
             attempt = schedule(item, self.fleet)
-            if not dry_run:
+            if not dry_run and not attempt.wants_nodes:
                 self.fleet.reserve(attempt.plan)
         except Exception:
             return Result(eval_id=item.evaluation.id, error=traceback.format_exc(limit=8))

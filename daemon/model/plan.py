@@ -14,12 +14,15 @@ from daemon.model.deployment import Deployment, DeploymentChange
 from daemon.model.enums import ClientStatus, DesiredStatus, NodeStatus
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
-from daemon.model.resources import AllocatedResources
+from daemon.model.resources import AllocatedResources, Usage
 from daemon.model.scheduler_config import SchedulerConfig
 
 
 class AllocStop(Wire, frozen=True, kw_only=True):
-    """An allocation that shall end. With `replaced_by`: only if that placement commits (atomic pair)."""
+    """An allocation that shall end. With `replaced_by`: only if that placement commits (atomic pair).
+
+    With `desired_status` evict it makes room for `replaced_by`, an allocation of another job.
+    """
 
     alloc_id: str
     node_id: str
@@ -116,6 +119,25 @@ class NodeView(Wire, frozen=True, kw_only=True):
     ready: bool = True
 
 
+class Neighbour(Wire, frozen=True, kw_only=True):
+    """An allocation of another, less important job on a node: what it holds, and what ending it would mean."""
+
+    alloc_id: str
+    namespace: str
+    job_id: str
+    task_group: str
+    priority: int
+    #: of the group's migrate block; 0: none.
+    max_parallel: int = 0
+    usage: Usage
+    ports: tuple[int, ...] = ()
+
+    @property
+    def group_key(self) -> tuple[str, str, str]:
+        """Namespace, job and group."""
+        return (self.namespace, self.job_id, self.task_group)
+
+
 class EvalInput(Wire, frozen=True, kw_only=True):
     """All that the scheduler may know besides the fleet, taken at one index."""
 
@@ -128,6 +150,8 @@ class EvalInput(Wire, frozen=True, kw_only=True):
     #: (batch: all of them; service: failed ones not yet replaced).
     allocs: tuple[Allocation, ...] = ()
     nodes: tuple[NodeView, ...] = ()
+    #: node id -> allocations that may be ended for this job; only for nodes that an attempt wanted to see.
+    neighbours: dict[str, tuple[Neighbour, ...]] = {}
     #: the job's latest deployment, active or not.
     deployment: Deployment | None = None
     #: as it holds for the job's node pool.
@@ -148,6 +172,8 @@ class Attempt(Wire, frozen=True, kw_only=True):
     evaluation: Evaluation
     #: blocked and follow-up evaluations to create with it.
     new_evals: tuple[Evaluation, ...] = ()
+    #: nodes whose allocations it needs to see before it can answer; the plan is void then.
+    wants_nodes: tuple[str, ...] = ()
 
 
 class PlanResult(Wire, frozen=True, kw_only=True):

@@ -70,7 +70,8 @@ def generic_attempt(input_: EvalInput, fleet: Fleet) -> Attempt:
         outcome.add(group.name, placer.place(group, decision))
     if placer is not None:
         placer.working.close()
-    return outcome.attempt()
+    preemption = placer.preemption if placer is not None else None
+    return outcome.attempt(preemption.wanted if preemption is not None else ())
 
 
 def _annotation(decision: GroupDecision) -> GroupAnnotation:

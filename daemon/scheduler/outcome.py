@@ -5,6 +5,7 @@ Source: spec/scheduler.md 1.6, 2.2, 3.2, 6.5.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 import msgspec
@@ -75,14 +76,23 @@ class Outcome:
         self.stops.extend(placed.stops)
         self.marks.extend(placed.marks)
         self.queued[group] = self.queued.get(group, 0) + placed.failed
+        if placed.evicted and group in self.annotations:
+            before = self.annotations[group]
+            evicted = before.preemptions + placed.evicted
+            self.annotations[group] = msgspec.structs.replace(before, preemptions=evicted)
         if placed.metric is not None:
             self.failed[group] = placed.metric
             self.eligibility.append(placed.eligibility)
 
-    def attempt(self) -> Attempt:
-        """Everything together."""
+    def attempt(self, wants_nodes: Iterable[str] = ()) -> Attempt:
+        """Everything together. `wants_nodes`: what must be seen before it counts."""
         evaluation, following = self._evaluations()
-        return Attempt(plan=self._plan(), evaluation=evaluation, new_evals=tuple(following))
+        return Attempt(
+            plan=self._plan(),
+            evaluation=evaluation,
+            new_evals=tuple(following),
+            wants_nodes=tuple(wants_nodes),
+        )
 
     def _plan(self) -> Plan:
         source, job = self.input.evaluation, self.input.job

@@ -9,11 +9,15 @@ Source: spec/scheduler.md 3.3, 5, 6.2.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+import msgspec
+
 from daemon.model.alloc import Allocation, AllocBlock
+from daemon.model.enums import DesiredStatus
 from daemon.model.job import Job, TaskGroup
-from daemon.model.metrics import AllocMetric
+from daemon.model.metrics import AllocMetric, NodeScore
 from daemon.model.plan import AllocMark, AllocStop, EvalInput
 from daemon.scheduler import reschedule
 from daemon.scheduler.blocks import block_of, row_of
@@ -23,6 +27,7 @@ from daemon.scheduler.feasible import Check, conjunction, feasibility_checks, lo
 from daemon.scheduler.ids import Ids
 from daemon.scheduler.nearest import Shortfall
 from daemon.scheduler.ports import choose_ports, port_ask
+from daemon.scheduler.preempt import Found, Preemption, enabled
 from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.report import GroupView, build_metric
 from daemon.scheduler.score import CLOSED
@@ -45,6 +50,8 @@ class Placed:
     allocs: list[Allocation] = field(default_factory=list)
     stops: list[AllocStop] = field(default_factory=list)
     marks: list[AllocMark] = field(default_factory=list)
+    #: allocations of others that are ended to make room.
+    evicted: int = 0
     failed: int = 0
     metric: AllocMetric | None = None
     eligibility: list[Check] = field(default_factory=list)
@@ -54,7 +61,13 @@ class Placer:
     """Places groups of one job on one fleet, one after the other."""
 
     def __init__(
-        self, input_: EvalInput, job: Job, fleet: Fleet, ids: Ids, working: Working | None = None
+        self,
+        input_: EvalInput,
+        job: Job,
+        fleet: Fleet,
+        ids: Ids,
+        working: Working | None = None,
+        preemption: Preemption | None = None,
     ) -> None:
         self.input = input_
         self.job = job
@@ -63,13 +76,16 @@ class Placer:
         #: the rollout that placements join.
         self.deployment_id = ""
         self.working = working or Working(fleet, input_.allocs)
+        if preemption is None and enabled(input_.config.preemption_config, job):
+            preemption = Preemption(input_, self.working)
+        self.preemption = preemption
         self.location = location_checks(job, fleet)
         self._checks: dict[str, list[Check]] = {}
         self._wishes: dict[str, Wishes] = {}
 
     def of_version(self, job: Job) -> Placer:
         """A placer for another version of the job, in the same plan."""
-        return Placer(self.input, job, self.fleet, self.ids, self.working)
+        return Placer(self.input, job, self.fleet, self.ids, self.working, self.preemption)
 
     def feasibility(self, group: TaskGroup) -> list[Check]:
         """The group's checks of nodes, evaluated once."""
@@ -127,6 +143,9 @@ class Placer:
             self._fresh(group, view, decision.canaries, metric, placed, canary=True)
         if decision.fresh:
             self._fresh(group, view, decision.fresh, metric, placed)
+        if self.preemption is not None and (placed.failed or placed.evicted):
+            # the best of all that would serve is wanted, not the first that is seen.
+            self.preemption.want(view)
         if placed.failed:
             placed.metric = explained(view, placed.failed - 1)
             placed.eligibility = [*self.location, *view.feasibility]
@@ -160,6 +179,11 @@ class Placer:
             ranker.changed(freed)
         if row < 0 and request.tied:
             row = self._pick(group, ranker, request)
+        room = None
+        if row < 0 or ranker.keys[row] == CLOSED:
+            room = self._make_room(ranker, row, self._penalised(request))
+        if room is not None:
+            row = room.row
         fits = row >= 0 and ranker.keys[row] != CLOSED
         ports = choose_ports(self.working, row, ranker.ports, self.ids) if fits else None
         if ports is None:
@@ -172,6 +196,8 @@ class Placer:
             ranker.changed(freed)
         ranker.changed(row)
         alloc = row_of(self, group, request, row, ports, metric)
+        if room is not None:
+            alloc = self._preempting(alloc, room, placed)
         placed.allocs.append(alloc)
         if request.tied:
             placed.stops.append(
@@ -184,11 +210,50 @@ class Placer:
             )
         return True
 
+    def _make_room(self, ranker: Ranker, row: int, penalised: Iterable[int]) -> Found | None:
+        """End less important work on `row`, or (-1) on the best node; None where that helps nothing."""
+        if self.preemption is None:
+            return None
+        if row < 0:
+            room = self.preemption.best(ranker, penalised)
+        else:
+            victims = self.preemption.at(ranker, row)
+            parts = self.preemption.parts(ranker, row, victims) if victims else {}
+            room = Found(row, victims, parts) if victims else None
+        if room is not None:
+            self.preemption.evict(room.row, room.victims)
+            ranker.changed(room.row)
+        return room
+
+    def _preempting(self, alloc: Allocation, room: Found, placed: Placed) -> Allocation:
+        """The allocation that takes the room, with its victims' ends in the plan."""
+        placed.evicted += len(room.victims)
+        words = f'makes room for job "{self.job.id}" of priority {self.job.priority}'
+        placed.stops.extend(
+            AllocStop(
+                alloc_id=victim.alloc_id,
+                node_id=alloc.node_id,
+                desired_status=DesiredStatus.EVICT,
+                desired_description=words,
+                replaced_by=alloc.id,
+            )
+            for victim in room.victims
+        )
+        norm = sum(room.parts.values()) / len(room.parts)
+        score = NodeScore(node_id=alloc.node_id, norm_score=norm, scores=room.parts)
+        metrics = msgspec.structs.replace(alloc.metrics or AllocMetric(), score_meta_data=(score,))
+        preempted = tuple(victim.alloc_id for victim in room.victims)
+        return msgspec.structs.replace(alloc, preempted_allocations=preempted, metrics=metrics)
+
+    def _penalised(self, request: Replace) -> list[int]:
+        """Rows on which it failed before."""
+        nodes = reschedule.penalised_nodes(request.previous) if request.reschedule else ()
+        return [self.working.row(node) for node in nodes]
+
     def _pick(self, group: TaskGroup, ranker: Ranker, request: Replace) -> int:
         previous = self.working.row(request.previous.node_id)
         if request.reschedule:
-            nodes = reschedule.penalised_nodes(request.previous)
-            return ranker.pick([self.working.row(node) for node in nodes])
+            return ranker.pick(self._penalised(request))
         return ranker.pick(preferred=previous if group.ephemeral_disk.sticky else -1)
 
     def _fresh(
@@ -207,7 +272,36 @@ class Placer:
             part = slice(start, min(start + BLOCK_ROWS, len(rows)))
             block = block_of(self, group, rows[part], indexes[part], ranker, metric, canary=canary)
             placed.blocks.append(block)
-        placed.failed += len(indexes) - len(rows)
+        rest = indexes[len(rows) :]
+        if rest and self.preemption is not None and self.preemption.known:
+            ranker.refresh()
+        for index in rest:
+            if not self.push_out(group, ranker, -1, index, metric, placed, canary=canary):
+                placed.failed += 1
+
+    def push_out(
+        self,
+        group: TaskGroup,
+        ranker: Ranker,
+        row: int,
+        index: int,
+        metric: AllocMetric,
+        placed: Placed,
+        *,
+        canary: bool = False,
+    ) -> bool:
+        """Place one by ending less important work on `row` (-1: on the best). False, and nothing changed, if not."""
+        if self.preemption is None or not self.preemption.known:
+            return False
+        fits = row < 0 and (row := ranker.pick()) >= 0
+        room = None if fits else self._make_room(ranker, row, ())
+        if room is None and not fits:
+            return False
+        at = room.row if room is not None else row
+        alloc = block_of(self, group, [at], [index], ranker, metric, canary=canary).row(0)
+        ranker.changed(at)
+        placed.allocs.append(alloc if room is None else self._preempting(alloc, room, placed))
+        return True
 
 
 def explained(view: GroupView, coalesced: int) -> AllocMetric:

@@ -172,6 +172,19 @@ class Ranker:
         self.left[row] = self._room(row)
         self.keys[row] = self._key(row) if self.left[row] > 0 else CLOSED
 
+    def numbers(self, row: int) -> int:
+        """Free dynamic ports that one allocation needs there."""
+        return int(self._numbers[row]) if self.ports.dynamic else 0
+
+    def is_open(self, row: int) -> bool:
+        """True when no distinct rule forbids one more there."""
+        return all(
+            rule.is_open(self.working, row)
+            if isinstance(rule, DistinctHosts)
+            else bool(rule.open_rows(self.working)[row])
+            for rule in self.distinct
+        )
+
     def _room(self, row: int) -> int:
         if not self.mask[row]:
             return 0
@@ -212,10 +225,14 @@ class Ranker:
         total = pack + self.worth_of(row) + anti_affinity(present, self.desired)
         return total, self.terms + (present > 0)
 
-    def parts(self, rows: list[int]) -> list[dict[str, float]]:
-        """Per row the parts of the score of one more, by the names that users know; the score is their mean."""
+    def parts(self, rows: list[int], freed: tuple[int, int] = (0, 0)) -> list[dict[str, float]]:
+        """Per row the parts of the score of one more, by the names that users know; the score is their mean.
+
+        `freed`: cpu and memory that would become free.
+        """
         whole = self.working.fleet.capacity[:2, rows].tolist()
-        after = (self.working.used[:2, rows] + [[self.ask[0]], [self.ask[1]]]).tolist()
+        more = [[self.ask[0] - freed[0]], [self.ask[1] - freed[1]]]
+        after = (self.working.used[:2, rows] + more).tolist()
         counts = self.spreads.counts(self.working) if self.spreads is not None and rows else []
         found = []
         for row, cpu, memory, all_cpu, all_memory in zip(rows, *after, *whole, strict=True):

@@ -8,13 +8,27 @@ Source: architecture.md "The way of a job through the house"; spec/scheduler.md 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
+
 import msgspec
 
 from daemon.model.enums import EvalStatus, JobType
-from daemon.model.plan import Attempt, EvalInput, Plan
+from daemon.model.plan import Attempt, EvalInput, Neighbour, Plan
 from daemon.scheduler.generic import generic_attempt
 from daemon.scheduler.system import system_attempt
 from daemon.state.fleet import Fleet
+
+Look = Callable[[tuple[str, ...]], Mapping[str, tuple[Neighbour, ...]]]
+
+
+def schedule_seeing(input_: EvalInput, fleet: Fleet, look: Look) -> Attempt:
+    """One attempt that gets to see what it wants to: `look` gives the neighbours on some nodes."""
+    while (attempt := schedule(input_, fleet)).wants_nodes:
+        seen = {**input_.neighbours, **look(attempt.wants_nodes)}
+        if len(seen) == len(input_.neighbours):
+            break
+        input_ = msgspec.structs.replace(input_, neighbours=seen)
+    return attempt
 
 
 def schedule(input_: EvalInput, fleet: Fleet) -> Attempt:

@@ -87,7 +87,8 @@ class _System:
         evaluation, now_ns = self.input.evaluation, self.input.now_ns
         self.outcome.deployment = self.rollouts.new_deployment(evaluation, self.new_id, now_ns)
         self.outcome.deployment_changes = self.rollouts.changes
-        return self.outcome.attempt()
+        preemption = self.placer.preemption
+        return self.outcome.attempt(preemption.wanted if preemption is not None else ())
 
     def _stop(self, stops: list[Stop]) -> None:
         for stop in stops:
@@ -106,14 +107,16 @@ class _System:
         decision.stops.extend(Stop(alloc, NODE_LOST, ClientStatus.LOST) for alloc in stuck)
         self._stop(decision.stops)
         self.outcome.waits(decision)
-        before = len(self.outcome.blocks)
+        before, placed = len(self.outcome.blocks), Placed()
         if group.count > 0:
-            self._place(group, decision, destructive, missing)
+            self._place(group, decision, destructive, missing, placed)
         fresh = sum(block.count for block in self.outcome.blocks[before:])
+        fresh += sum(not alloc.previous_allocation for alloc in placed.allocs)
         self.settled[group.name] = decision.settled and not fresh
         self.outcome.annotations[group.name] = GroupAnnotation(
             ignore=decision.ignored,
             place=fresh,
+            preemptions=placed.evicted,
             stop=len(decision.stops),
             in_place_update=len(decision.in_place),
             destructive_update=len(destructive) - sum(r.canary for r in decision.destructive),
@@ -169,13 +172,17 @@ class _System:
     # -- placing -----------------------------------------------------------------------------------
 
     def _place(
-        self, group: TaskGroup, decision: GroupDecision, destructive: list[Allocation], missing: Mask
+        self,
+        group: TaskGroup,
+        decision: GroupDecision,
+        destructive: list[Allocation],
+        missing: Mask,
+        placed: Placed,
     ) -> None:
         rollout = self.rollouts.group(group)
         self._roll(group, rollout, decision, destructive)
         view = self.placer.view(group, self.everywhere)
         metric = build_metric(view, with_scores=False)
-        placed = Placed()
         full: list[int] = []
         rows = np.flatnonzero(missing & view.ranker.mask).tolist()
         if not self.only:
@@ -201,10 +208,13 @@ class _System:
             indexes = [0] * len(chosen)
             self.outcome.blocks.append(block_of(placer, wanted, chosen, indexes, ranker, metric))
         taken = set(chosen)
-        full.extend(row for row in rows if row not in taken)
-        self.outcome.allocs.extend(placed.allocs)
-        self.outcome.stops.extend(placed.stops)
-        self.outcome.queued[group.name] = len(full)
+        for row in rows:
+            if row not in taken and not placer.push_out(wanted, ranker, row, 0, metric, placed):
+                full.append(row)
+        if self.placer.preemption is not None and full:
+            self.placer.preemption.want_rows(ranker, np.array(full, dtype=np.int64))
+        placed.failed = len(full)
+        self.outcome.add(group.name, placed)
         nothing = not (view.ranker.mask.any() or decision.ignored or decision.stops or self.only)
         if full or nothing:
             self._report(group, view, missing, full)

@@ -96,6 +96,15 @@ class Working:
             self._keep_ports(alloc, row)
         return row
 
+    def free(self, row: int, usage: tuple[int, int, int, int], ports: Iterable[int]) -> None:
+        """The plan ends somebody else's allocation there: what it holds is free for the plan."""
+        self.touched.add(row)
+        self.used[:, row] -= usage
+        for port in ports:
+            was = self.port_taken(row, port)
+            self._freed.setdefault(row, set()).add(port)
+            self._note_port(row, port, was)
+
     def close_pair(self, previous: Allocation, row: int, usage: tuple[int, int, int, int]) -> int:
         """The tied replacement of `previous` is placed on `row`: keep for them what both may need.
 

@@ -11,6 +11,7 @@ Not here: reading fleets and clusters; what people are told (report.py); heartbe
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 
 import msgspec
 
@@ -23,7 +24,7 @@ from daemon.model.job import Job
 from daemon.model.metrics import AllocMetric
 from daemon.model.node import Node
 from daemon.model.plan import Attempt, GroupAnnotation
-from daemon.scheduler.schedule import schedule
+from daemon.scheduler.schedule import schedule_seeing
 from daemon.state.changes import Changes
 from daemon.state.commands import (
     AllocClientUpdate,
@@ -35,6 +36,7 @@ from daemon.state.commands import (
     NodeStatusUpdate,
     PlanApply,
 )
+from daemon.state.neighbours import neighbours
 from daemon.state.state import State
 from daemon.state.tracker import FleetTracker
 from daemon.state.view import eval_input
@@ -160,7 +162,7 @@ class World:
             job_modify_index=job.job_modify_index,
         )
         taken = eval_input(self.state, evaluation, now_ns=self.now_ns, seed=self.seed, attempt=1)
-        attempt = schedule(taken, self.tracker.fleet)
+        attempt = schedule_seeing(taken, self.tracker.fleet, partial(neighbours, self.state, job))
         failed = attempt.evaluation.failed_tg_allocs
         if failed:
             self.failed[key] = failed

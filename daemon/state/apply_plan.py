@@ -16,7 +16,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from daemon.model.alloc import Allocation, AllocBlock
-from daemon.model.enums import ClientStatus, EvalStatus
+from daemon.model.enums import ClientStatus, DesiredStatus, EvalStatus
 from daemon.model.errors import InvalidInput
 from daemon.model.job import Job
 from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
@@ -195,6 +195,9 @@ def _stop(run: _Pass, stop: AllocStop) -> None:
     if stop.replaced_by and not run.committed(stop.replaced_by):
         draft.drop(stop.alloc_id, f"its replacement {stop.replaced_by} was not placed; it goes on")
         return
+    evicted = stop.desired_status == DesiredStatus.EVICT
+    if evicted and before.terminal:
+        return
     # the node's word that it ended wins over the plan's.
     status = stop.client_status if stop.client_status and not before.client_terminal else None
     wanted = before.server_terminal
@@ -206,6 +209,7 @@ def _stop(run: _Pass, stop: AllocStop) -> None:
         client_description=stop.desired_description if status else before.client_description,
         followup_eval_id=stop.followup_eval_id or before.followup_eval_id,
         away_since_ns=draft.time_ns if status == ClientStatus.LOST else before.away_since_ns,
+        preempted_by_allocation=stop.replaced_by if evicted else before.preempted_by_allocation,
         modify_index=draft.index,
         modify_time_ns=draft.time_ns,
         alloc_modify_index=draft.index,
