@@ -62,6 +62,23 @@ class Failures:
                 ended.kept.append(alloc)
         return ended
 
+    def renew_late(self, ended: Ended, untainted: list[Allocation]) -> list[Allocation]:
+        """Let failures under an older spec begin anew after all. Returns the untainted without them."""
+        if self.batch:
+            return untainted
+        late = {
+            alloc.id: alloc
+            for alloc in (*untainted, *ended.now)
+            if alloc.client_status == ClientStatus.FAILED
+            and not alloc.server_terminal
+            and self.changed(alloc)
+        }
+        ended.renew.extend(late.values())
+        ended.now = [alloc for alloc in ended.now if alloc.id not in late]
+        ended.later = [(due, alloc) for due, alloc in ended.later if alloc.id not in late]
+        ended.unasked = [(due, alloc) for due, alloc in ended.unasked if alloc.id not in late]
+        return [alloc for alloc in untainted if alloc.id not in late]
+
     def _failed(self, group: TaskGroup, rollout: GroupRollout, alloc: Allocation, ended: Ended) -> None:
         due = self._due(group, rollout, alloc)
         if due is not None and self._is_now(alloc, due):

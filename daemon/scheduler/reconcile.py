@@ -112,13 +112,15 @@ class Reconciler:
         canaries.stop_stale(sets, rollout, decision)
         decision.stops.extend(Stop(alloc, NODE_LOST, ClientStatus.LOST) for alloc in sets.lost)
         sets.lost = canaries.forget_marked([*sets.lost, *away.unreplaced])
-        ended = self.failures.split(
-            group, rollout, sets.untainted, renewing=self._may_renew(group, rollout, sets.untainted)
-        )
-        decision.later, decision.unasked = ended.later, ended.unasked
+        renewing = self._may_renew(group, rollout, sets.untainted)
+        ended = self.failures.split(group, rollout, sets.untainted, renewing=renewing)
         held, sets.untainted = canaries.set_aside(ended.kept, rollout)
         again, ended.now = canaries.set_aside(ended.now, rollout)
         self._stop_surplus(group, rollout, sets, ended, decision)
+        if not (renewing or held) and self._may_renew(group, rollout, sets.untainted):
+            # the running ones that canaries would have come before were surplus.
+            sets.untainted = self.failures.renew_late(ended, sets.untainted)
+        decision.later, decision.unasked = ended.later, ended.unasked
         destructive = self._compare(group, sets, decision)
         decision.ignored += len(held)
         self._canaries(group, rollout, [*held, *again], destructive, decision)
@@ -136,7 +138,15 @@ class Reconciler:
         self.rollouts.begin(group.name, rollout, total, ran=ran, changing=changing)
         if rollout.canarying:
             decision.base = self._base(allocs)
+        decision.stops = [self._as_lost(stop) for stop in decision.stops]
         return decision
+
+    def _as_lost(self, stop: Stop) -> Stop:
+        """Of what stops on a node out of sight nobody will hear the end: it is lost at once."""
+        ended = stop.client_status is not None or stop.alloc.client_terminal
+        if ended or not node_lost(self.nodes.get(stop.alloc.node_id)):
+            return stop
+        return Stop(stop.alloc, stop.description, ClientStatus.LOST)
 
     def _settle(
         self, group: TaskGroup, sets: Sets, allocs: list[Allocation], decision: GroupDecision
@@ -196,14 +206,14 @@ class Reconciler:
         """Sort the untainted by what the newest spec means for them; the destructive ones by number."""
         destructive: list[Allocation] = []
         for alloc in sets.untainted:
-            unknown = alloc.client_status == ClientStatus.UNKNOWN
             if alloc.terminal or not self._outdated(alloc):
                 decision.ignored += 1
-            elif self._changed(alloc) or not (unknown or self.serves(alloc, group)):
-                destructive.append(alloc)
-            elif unknown:
+            elif node_lost(self.nodes.get(alloc.node_id)) or alloc.client_status == ClientStatus.UNKNOWN:
                 # nobody can tell it now; it is compared again when it is back.
                 decision.ignored += 1
+                decision.held += 1
+            elif self._changed(alloc) or not self.serves(alloc, group):
+                destructive.append(alloc)
             else:
                 decision.in_place.append(alloc)
         return sorted(destructive, key=lambda alloc: alloc.index)

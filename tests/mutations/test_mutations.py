@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.mutations import evaluation, leading, scheduling
+from tests.mutations import evaluation, leading, reconciling, scheduling
 from tests.mutations.mutate import Mutation, copy_sources, survives
 
-ALL = [*evaluation.MUTATIONS, *scheduling.MUTATIONS, *leading.MUTATIONS]
+ALL = [*evaluation.MUTATIONS, *scheduling.MUTATIONS, *leading.MUTATIONS, *reconciling.MUTATIONS]
 QUICK = ALL[::17]
 
 

@@ -135,8 +135,9 @@ def test_rf14_strategies(strategy: str, stays: str) -> None:
     original = vanish(w, job)
     other = replacement(w, original)
     come_back(w, original)
-    scored(w, original, 0.1, started=1)
-    scored(w, other, 0.9, started=2)
+    # by their scores it would be the other way round.
+    scored(w, original, 0.1 if stays == "original" else 0.9, started=1)
+    scored(w, other, 0.5, started=2)
     w.run(job)
     assert [alloc.id for alloc in w.live()] == [original.id if stays == "original" else other.id]
     assert w.run(job).plan.empty
@@ -151,6 +152,17 @@ def test_rf14_a_newer_version_keeps_the_replacement() -> None:
     come_back(w, original)
     w.run(job)
     assert [alloc.id for alloc in w.live()] == [replacement(w, original).id]
+
+
+def test_rf14_an_original_of_an_older_version_goes_though_nothing_replaced_it() -> None:
+    job = job_of(replace=False)
+    w = world(job)
+    original = vanish(w, job)
+    job = msgspec.structs.replace(job, version=1, job_modify_index=20, priority=60)
+    w.run(job)
+    come_back(w, original)
+    w.run(job)
+    assert [alloc.id for alloc in w.live()] != [original.id] and len(w.live()) == 1
 
 
 def test_without_a_disconnect_block_the_better_score_stays() -> None:

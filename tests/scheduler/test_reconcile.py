@@ -495,6 +495,8 @@ def is_canary(alloc: Allocation) -> bool:
     return alloc.deployment_status is not None and alloc.deployment_status.canary
 
 
+@example([("run", True), ("node", 0, "down"), ("spec", 1)], JobType.SERVICE, None, 0, False)
+@example([("spec", 1), ("fail", 0), ("count", 1)], JobType.SERVICE, 1, 1, None)
 @example([("fail", 0), ("count", 2), ("fail", 0), ("ask", 0), ("run", True)], JobType.SERVICE, 1, 0, None)
 @settings(max_examples=200, deadline=None)
 @given(

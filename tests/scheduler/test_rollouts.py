@@ -295,6 +295,7 @@ def test_canaries_on_a_draining_node_end_and_others_come() -> None:
     w.change(canary.id, desired_transition=DesiredTransition(migrate=True))
     w.run(job)
     assert [alloc.id for alloc in canaries(w)] != [canary.id] and len(canaries(w)) == 1
+    assert versions(w) == {0: 3, 1: 1}
     assert w.run(job).plan.empty
 
 
