@@ -317,7 +317,7 @@ class Ranker:
         rules = [rule for rule in self.distinct if isinstance(rule, DistinctProperty)]
         closing = Closing(rules, self.working)
         if self.spreads is not None:
-            return SpreadTake(self, self.spreads, closing).take(count)
+            return SpreadTake(self, self.spreads, closing, count).take()
         # a value that closes takes rows with it, so that any row may be needed.
         rows = best_of(self.keys, len(self.keys)) if rules else self._near(count)
         if not rows:

@@ -55,8 +55,9 @@ class _Class:
 class SpreadTake:
     """The piles of one bulk. Pile 2 * combo: rows without the group; the next: rows with it."""
 
-    def __init__(self, ranker: Ranker, spreads: Spreads, closing: Closing) -> None:
+    def __init__(self, ranker: Ranker, spreads: Spreads, closing: Closing, count: int) -> None:
         self.closing = closing
+        self.count = count
         self.terms = ranker.terms
         self.counts: list[Counts] = spreads.counts(ranker.working)
         blocks = spreads.blocks
@@ -71,6 +72,9 @@ class SpreadTake:
         piles = 2 * spreads.combo[rows] + (ranker.present[rows] > 0)
         order = np.argsort(keys)
         order = order[np.argsort(piles[order], kind="stable")]
+        if not closing.rules:
+            # of each pile no more rows than placements can ever be taken.
+            order = order[_places(piles[order]) < count]
         self.sorted: list[int] = keys[order].tolist()
         self.rooms = _Rooms(ranker, rows[order])
         numbers, starts = np.unique(piles[order], return_index=True)
@@ -145,11 +149,11 @@ class SpreadTake:
             total += counts.boost(counter)
         return steps(total)
 
-    def take(self, count: int) -> list[int]:
+    def take(self) -> list[int]:
         """Rows of up to `count` placements."""
         picks: list[int] = []
         closing, rooms = self.closing, self.rooms
-        while len(picks) < count:
+        while len(picks) < self.count:
             self._compare()
             if not self.best:
                 break
@@ -239,6 +243,16 @@ class _Rooms:
         total += ranker.worth_of(row)
         total -= (present + 1) / ranker.desired
         return part_key(total, int(ranker.ties[row]))
+
+
+def _places(piles: Ints) -> Ints:
+    """Per row of sorted piles its place in its pile."""
+    first = (
+        np.flatnonzero(np.r_[True, piles[1:] != piles[:-1]]) if len(piles) else np.zeros(0, dtype=np.int64)
+    )
+    sizes = np.diff(np.r_[first, len(piles)])
+    places: Ints = np.arange(len(piles), dtype=np.int64) - np.repeat(first, sizes)
+    return places
 
 
 def _sharing(combos: list[int], counters: list[int]) -> dict[int, list[int]]:

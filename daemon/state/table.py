@@ -11,6 +11,7 @@ Source: architecture.md "State" (snapshots).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from functools import lru_cache
 from typing import Generic, TypeVar
 from zlib import crc32
 
@@ -32,6 +33,7 @@ def prefix_shard(prefix: str) -> int | None:
     return _HEX.get(prefix[:2])
 
 
+@lru_cache(maxsize=1 << 16)
 def name_shard(key: tuple[str, ...]) -> int:
     """Shard of a key made of names."""
     return crc32("\0".join(key).encode()) & 63
