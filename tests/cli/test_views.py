@@ -9,12 +9,14 @@ import pytest
 
 from daemon.cli.restart_plan import batches, restarted
 from daemon.cli.views import allocs, evals, jobs, nodes
+from daemon.cli.views.metrics import score_lines
 from daemon.cli.views.plan import changes, group_words, plan
 from daemon.cli.views.why import why
 from daemon.jobspec.diff import annotate, diff_jobs
 from daemon.model.base import decode, encode
 from daemon.model.enums import TaskStateName
 from daemon.model.errors import InvalidInput
+from daemon.model.metrics import AllocMetric, NodeScore
 from daemon.model.node import DriverInfo, Node, NodeEvent, NodeResources
 from daemon.model.plan import GroupAnnotation
 from daemon.model.resources import AllocatedPort, AllocatedResources, AllocatedShared, AllocatedTask
@@ -286,3 +288,11 @@ def test_restarted_only_when_started_anew() -> None:
     assert restarted(running(), running(restarts=1), "", False)
     assert not restarted(running(), make_alloc(), "", False)
     assert restarted(running(), running(id=ALLOC_2), "", True)
+
+
+def test_the_scores_of_the_best_nodes_with_their_parts() -> None:
+    parts = {"binpack": 0.5, "node-affinity": -0.25, "allocation-spread": 0.625}
+    metric = AllocMetric(score_meta_data=(NodeScore(node_id="46469a99-x", norm_score=0.29166, scores=parts),))
+    assert score_lines(metric) == [
+        "46469a99  0.292 = mean of allocation-spread 0.625, binpack 0.500, node-affinity -0.250"
+    ]

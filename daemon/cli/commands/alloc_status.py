@@ -11,7 +11,7 @@ from daemon.cli.framework import command, json_option, option, verbose_option
 from daemon.cli.session import Session
 from daemon.cli.text import title
 from daemon.cli.views import allocs as view
-from daemon.cli.views.metrics import metric_lines
+from daemon.cli.views.metrics import metric_lines, score_lines
 from daemon.cli.with_session import with_session
 from daemon.model.base import to_json
 from daemon.model.errors import EncampError
@@ -42,7 +42,7 @@ def status(session: Session, alloc: str, stats: bool, verbose: bool, as_json: bo
     usage = _usage(session, whole.id, found.namespace) if stats else None
     console.lines(view.tasks(whole, answer.job, usage, color=color))
     if verbose and whole.metrics is not None:
-        lines = metric_lines(whole.metrics)
+        lines = [*metric_lines(whole.metrics), *score_lines(whole.metrics)]
         console.lines(["", title("Placement Metrics", color=color), *(f"  * {line}" for line in lines)])
 
 

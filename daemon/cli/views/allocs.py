@@ -44,6 +44,11 @@ def alloc_pairs(
         items.append(("Replaces Alloc ID", short(alloc.previous_allocation, verbose)))
     if alloc.next_allocation:
         items.append(("Replacement Alloc ID", short(alloc.next_allocation, verbose)))
+    if alloc.preempted_by_allocation:
+        items.append(("Preempted By Alloc ID", short(alloc.preempted_by_allocation, verbose)))
+    if alloc.preempted_allocations:
+        ended = ", ".join(short(other, verbose) for other in alloc.preempted_allocations)
+        items.append(("Preempts Alloc IDs", ended))
     if alloc.followup_eval_id:
         items.append(("Reschedule Eval ID", short(alloc.followup_eval_id, verbose)))
     events = alloc.reschedule_tracker.events if alloc.reschedule_tracker else ()

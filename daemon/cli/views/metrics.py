@@ -56,6 +56,15 @@ def metric_lines(metric: AllocMetric, *, with_advice: bool = True) -> list[str]:
     return lines
 
 
+def score_lines(metric: AllocMetric) -> list[str]:
+    """The best nodes, each with its score and the parts that it is the mean of."""
+    lines = []
+    for score in metric.score_meta_data:
+        parts = ", ".join(f"{clean(name)} {value:.3f}" for name, value in sorted(score.scores.items()))
+        lines.append(f"{score.node_id[:8]}  {score.norm_score:.3f} = mean of {parts}")
+    return lines
+
+
 def _nodes(count: int) -> str:
     return many(count, "node")
 
