@@ -43,30 +43,25 @@ class Ages(msgspec.Struct, frozen=True, kw_only=True):
         return cls(eval_ns=1, batch_eval_ns=1, job_ns=1, deployment_ns=1, node_ns=1)
 
 
-def collectable(state: State, now_ns: int, ages: Ages) -> Iterator[Collect]:
-    """Commands that forget all that may go, in their order: evaluations, jobs, deployments, nodes last."""
-    evals: list[str] = []
-    allocs: list[str] = []
-    for evaluation in list(state.evals()):
-        gone, its_allocs = _evaluation(state, evaluation, now_ns, ages)
-        allocs.extend(its_allocs)
-        if gone:
-            evals.append(evaluation.id)
-    ids = [(True, id_) for id_ in evals] + [(False, id_) for id_ in allocs]
-    for start in range(0, len(ids), IDS_PER_WRITE):
-        part = ids[start : start + IDS_PER_WRITE]
-        yield Collect(
-            time_ns=now_ns,
-            evals=tuple(id_ for is_eval, id_ in part if is_eval),
-            allocs=tuple(id_ for is_eval, id_ in part if not is_eval),
-        )
-    jobs = [job.key for job in state.jobs() if _job(state, job, now_ns, ages)]
-    for start in range(0, len(jobs), JOBS_PER_WRITE):
-        part_jobs = tuple(jobs[start : start + JOBS_PER_WRITE])
-        its_evals = tuple(e.id for key in part_jobs for e in state.evals_by_job(*key))
-        its = tuple(a.id for key in part_jobs for a in state.allocs_by_job(*key))
-        yield Collect(time_ns=now_ns, jobs=part_jobs, evals=its_evals, allocs=its)
-    deployments = [row.id for row in state.deployments() if _deployment(state, row, now_ns, ages)]
+#: objects that are looked at before others have their turn.
+_BREATH = 500
+
+Step = Iterator[Collect | None]
+
+
+def collectable(state: State, now_ns: int, ages: Ages) -> Step:
+    """Commands that forget all that may go, in their order: evaluations, jobs, deployments, nodes last.
+
+    None says: a good moment for others to have their turn. The state may change meanwhile; apply looks again.
+    """
+    yield from _evaluations(state, now_ns, ages)
+    yield from _jobs(state, now_ns, ages)
+    deployments: list[str] = []
+    for looked, row in enumerate(list(state.deployments()), 1):
+        if looked % _BREATH == 0:
+            yield None
+        if _deployment(state, row, now_ns, ages):
+            deployments.append(row.id)
     for start in range(0, len(deployments), IDS_PER_WRITE):
         yield Collect(time_ns=now_ns, deployments=tuple(deployments[start : start + IDS_PER_WRITE]))
     nodes = tuple(
@@ -80,6 +75,43 @@ def collectable(state: State, now_ns: int, ages: Ages) -> Iterator[Collect]:
         yield Collect(time_ns=now_ns, nodes=nodes)
 
 
+def _evaluations(state: State, now_ns: int, ages: Ages) -> Step:
+    evals: list[str] = []
+    allocs: list[str] = []
+    looked = 0
+    for evaluation in list(state.evals()):
+        gone, its_allocs = _evaluation(state, evaluation, now_ns, ages)
+        looked += 1 + len(its_allocs)
+        if looked >= _BREATH:
+            looked = 0
+            yield None
+        allocs.extend(its_allocs)
+        if gone:
+            evals.append(evaluation.id)
+    ids = [(True, id_) for id_ in evals] + [(False, id_) for id_ in allocs]
+    for start in range(0, len(ids), IDS_PER_WRITE):
+        part = ids[start : start + IDS_PER_WRITE]
+        yield Collect(
+            time_ns=now_ns,
+            evals=tuple(id_ for is_eval, id_ in part if is_eval),
+            allocs=tuple(id_ for is_eval, id_ in part if not is_eval),
+        )
+
+
+def _jobs(state: State, now_ns: int, ages: Ages) -> Step:
+    jobs = []
+    for looked, job in enumerate(list(state.jobs()), 1):
+        if looked % _BREATH == 0:
+            yield None
+        if _job(state, job, now_ns, ages):
+            jobs.append(job.key)
+    for start in range(0, len(jobs), JOBS_PER_WRITE):
+        part = tuple(jobs[start : start + JOBS_PER_WRITE])
+        its_evals = tuple(e.id for key in part for e in state.evals_by_job(*key))
+        its_allocs = tuple(a.id for key in part for a in state.allocs_by_job(*key))
+        yield Collect(time_ns=now_ns, jobs=part, evals=its_evals, allocs=its_allocs)
+
+
 def _evaluation(state: State, evaluation: Evaluation, now_ns: int, ages: Ages) -> tuple[bool, list[str]]:
     """(may the evaluation go, which of its allocations may)."""
     batch = evaluation.type in (JobType.BATCH, JobType.SYSBATCH)
@@ -87,6 +119,9 @@ def _evaluation(state: State, evaluation: Evaluation, now_ns: int, ages: Ages) -
     if not evaluation.terminal or now_ns - evaluation.modify_time_ns < age_ns:
         return False, []
     job = state.job(evaluation.namespace, evaluation.job_id)
+    if state.all_live(evaluation.namespace, evaluation.job_id):
+        # the usual case on a busy cluster; no row has to be made for it.
+        return next(state.allocs_by_eval(evaluation.id), None) is None, []
     allocs = list(state.allocs_by_eval(evaluation.id))
     if batch and job is not None and not (job.status == JobStatus.DEAD and job.stop):
         # a finished batch job must not run again because its allocations were forgotten

@@ -235,7 +235,10 @@ class Server:
     async def collect(self, ages: Ages) -> int:
         """Forget what is over and old enough. Returns the number of objects."""
         count = 0
-        for command in list(collectable(self.context.state, self.clock.now_ns(), ages)):
+        for command in collectable(self.context.state, self.clock.now_ns(), ages):
+            if command is None:
+                await asyncio.sleep(0)
+                continue
             await self.context.propose(command)
             count += len(command.evals) + len(command.allocs) + len(command.jobs) + len(command.nodes)
             count += len(command.deployments)

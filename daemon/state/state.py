@@ -331,6 +331,11 @@ class State:
         """Allocation id -> alloc_modify_index of all that the node must know."""
         return self._tables.allocs.node_versions(node_id)
 
+    def all_live(self, namespace: str, job_id: str) -> bool:
+        """True when the job has allocations and none of them is over on either side. Makes no rows."""
+        counts = self._tables.allocs.job_counts((namespace, job_id))
+        return counts is not None and counts.live == sum(counts.versions.values())
+
     def versions_in_use(self, namespace: str, job_id: str) -> list[int]:
         """Job versions that stored allocations refer to."""
         counts = self._tables.allocs.job_counts((namespace, job_id))

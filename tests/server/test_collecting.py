@@ -18,7 +18,8 @@ START = 100 * HOUR
 def collect(world: World, after_h: float) -> None:
     """Collect as the leader would so many hours later."""
     for command in collectable(world.state, START + int(after_h * HOUR), Ages()):
-        world.apply(command)
+        if command is not None:
+            world.apply(command)
 
 
 def ended(world: World, *statuses: ClientStatus, job_id: str = "web", **facts: object) -> list[str]:
@@ -111,3 +112,29 @@ def test_vr1_an_unchanged_job_keeps_its_version_and_is_evaluated_again() -> None
     assert stored is not None and stored.version == 0
     assert not changes.result.changed  # type: ignore[union-attr]
     assert world.state.eval(again.id) is not None
+
+
+def test_a_job_of_which_everything_runs_is_passed_over_without_making_rows(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    world = World()
+    ended(world, ClientStatus.RUNNING, ClientStatus.RUNNING)
+    made: list[str] = []
+    right = world.state.allocs_by_job
+
+    def watched(namespace: str, job_id: str) -> object:
+        made.append(job_id)
+        return right(namespace, job_id)
+
+    monkeypatch.setattr(world.state, "allocs_by_job", watched)
+    collect(world, 24)
+    assert not made and len(list(world.state.evals())) == 1 and world.state.alloc_count == 2
+
+
+def test_others_have_their_turn_while_much_is_looked_at() -> None:
+    world = World()
+    for n in range(1200):
+        world.apply(c.EvalsUpsert(time_ns=START, evaluations=(done(n + 100, f"job-{n}"),)))
+    steps = list(collectable(world.state, START + 2 * HOUR, Ages()))
+    assert steps.count(None) == 2
+    assert sum(len(step.evals) for step in steps if step is not None) == 1200
