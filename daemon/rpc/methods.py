@@ -56,6 +56,26 @@ JOB_SCALE = _method("Job.Scale", m.JobScaleRequest, m.JobScaleResponse, write=Tr
 JOB_SCALE_STATUS = _method("Job.ScaleStatus", m.IdQuery, m.JobScaleStatusResponse)
 JOB_WHY = _method("Job.Why", m.IdQuery, m.JobWhyResponse)
 
+JOB_DEPLOYMENTS = _method("Job.Deployments", m.IdQuery, m.DeploymentListResponse)
+JOB_LATEST_DEPLOYMENT = _method("Job.LatestDeployment", m.IdQuery, m.DeploymentResponse)
+JOB_REVERT = _method("Job.Revert", m.JobRevertRequest, m.JobRegisterResponse, write=True)
+JOB_STABLE = _method("Job.Stable", m.JobStableRequest, m.Empty, write=True)
+JOB_TAG = _method("Job.TagVersion", m.JobTagRequest, m.JobTagResponse, write=True)
+
+DEPLOYMENT_LIST = _method("Deployment.List", m.DeploymentListRequest, m.DeploymentListResponse)
+DEPLOYMENT_GET = _method("Deployment.GetDeployment", m.IdQuery, m.DeploymentResponse)
+DEPLOYMENT_ALLOCS = _method("Deployment.Allocations", m.IdQuery, m.AllocListResponse)
+DEPLOYMENT_PROMOTE = _method(
+    "Deployment.Promote", m.DeploymentPromoteRequest, m.DeploymentUpdateResponse, write=True
+)
+DEPLOYMENT_PAUSE = _method(
+    "Deployment.Pause", m.DeploymentPauseRequest, m.DeploymentUpdateResponse, write=True
+)
+DEPLOYMENT_FAIL = _method("Deployment.Fail", m.DeploymentFailRequest, m.DeploymentUpdateResponse, write=True)
+DEPLOYMENT_HEALTH = _method(
+    "Deployment.SetAllocHealth", m.DeploymentHealthRequest, m.DeploymentUpdateResponse, write=True
+)
+
 EVAL_LIST = _method("Eval.List", m.EvalListRequest, m.EvalListResponse)
 EVAL_GET = _method("Eval.GetEval", m.IdQuery, m.EvalResponse)
 

@@ -15,6 +15,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from msgspec.structs import replace
+
 from daemon.model.alloc import Allocation
 from daemon.model.deployment import Deployment, DeploymentChange, GroupDeployment
 from daemon.model.enums import ClientStatus, DeploymentStatus
@@ -138,6 +140,9 @@ class Rollouts:
     def group(self, group: TaskGroup) -> GroupRollout:
         """What holds for one group."""
         strategy, current = strategy_of(group, batch=self.batch), self.current
+        if strategy is not None and self.job is not None and self.job.reverts_to >= 0:
+            # what was known to be good needs no trial
+            strategy = replace(strategy, canary=0)
         if current is None:
             return GroupRollout(strategy)
         return GroupRollout(

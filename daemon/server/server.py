@@ -30,6 +30,7 @@ from daemon.server.deployments.watcher import DeploymentWatcher
 from daemon.server.drainer import Drainer
 from daemon.server.dryrun import DryRunner
 from daemon.server.endpoints.allocs import AllocEndpoints
+from daemon.server.endpoints.deployments import DeploymentEndpoints
 from daemon.server.endpoints.evals import EvalEndpoints
 from daemon.server.endpoints.job_list import JobListEndpoints
 from daemon.server.endpoints.jobs import JobEndpoints
@@ -38,6 +39,7 @@ from daemon.server.endpoints.nodes import NodeEndpoints
 from daemon.server.endpoints.operator import OperatorEndpoints
 from daemon.server.endpoints.scaling import ScalingEndpoints
 from daemon.server.endpoints.system import SystemEndpoints
+from daemon.server.endpoints.versions import VersionEndpoints
 from daemon.server.forward import Forwarder
 from daemon.server.heartbeat import BEAT_S, Heartbeats
 from daemon.server.launcher import Launcher
@@ -147,6 +149,8 @@ class Server:
         EvalEndpoints(context).register_in(dispatcher)
         ScalingEndpoints(context).register_in(dispatcher)
         OperatorEndpoints(context).register_in(dispatcher)
+        DeploymentEndpoints(context).register_in(dispatcher)
+        VersionEndpoints(context).register_in(dispatcher)
         NodeEndpoints(context, self.heartbeats, self.links, self.watch).register_in(dispatcher)
         SystemEndpoints(context, self.ring, self.collect, lambda: self.address).register_in(dispatcher)
         self.forwarder = Forwarder(context.state, allocs, self.links)

@@ -10,9 +10,12 @@ from daemon.model.alloc import Allocation
 from daemon.model.base import NS_PER_S
 from daemon.model.deployment import Deployment
 from daemon.model.enums import ClientStatus, DeploymentStatus, Trigger
+from daemon.model.errors import Conflict, InvalidInput, NotFound
 from daemon.model.job import Job
 from daemon.model.policies import ReschedulePolicy, UpdateStrategy
 from daemon.model.resources import Resources
+from daemon.rpc import messages as m
+from daemon.rpc import methods
 from tests.server.serverkit import Kit, make_job
 
 FAST = {"min_healthy_time_ns": 0, "healthy_deadline_ns": 5 * NS_PER_S, "progress_deadline_ns": 60 * NS_PER_S}
@@ -161,3 +164,89 @@ async def test_dp5_canaries_wait_or_promote_themselves(kit, promotes_itself):
     assert row.status == DeploymentStatus.RUNNING
     assert not row.task_groups["g"].promoted
     assert len(of_version(kit, 0)) == 2
+
+
+async def test_promoting_by_hand_lets_the_rest_roll(kit):
+    node = await kit.node()
+    await stable(kit, node)
+    await kit.run_and_settle(web(cpu=200, canary=1))
+    row = latest(kit)
+    with pytest.raises(InvalidInput, match="0 healthy canaries of 1"):
+        await kit.call(methods.DEPLOYMENT_PROMOTE, m.DeploymentPromoteRequest(deployment_id=row.id, all=True))
+    await kit.report(node, of_version(kit, 1)[0], ClientStatus.RUNNING, healthy=True)
+    with pytest.raises(InvalidInput, match="which groups"):
+        await kit.call(methods.DEPLOYMENT_PROMOTE, m.DeploymentPromoteRequest(deployment_id=row.id))
+    request = m.DeploymentPromoteRequest(deployment_id=row.id[:8], groups=("g",))
+    answer = await kit.call(methods.DEPLOYMENT_PROMOTE, request)
+    await kit.settled(answer.eval_id)
+    await all_healthy(kit, node, 1, until=DeploymentStatus.SUCCESSFUL)
+    assert {alloc.job_version for alloc in kit.live("web")} == {1}
+
+
+async def test_dp6_a_paused_rollout_waits_and_begins_its_clock_anew(kit):
+    await kit.node()
+    await kit.run_and_settle(web(progress_deadline_ns=2 * NS_PER_S, healthy_deadline_ns=1))
+    row = latest(kit)
+    await kit.call(methods.DEPLOYMENT_PAUSE, m.DeploymentPauseRequest(deployment_id=row.id, pause=True))
+    with pytest.raises(Conflict, match="already paused"):
+        await kit.call(methods.DEPLOYMENT_PAUSE, m.DeploymentPauseRequest(deployment_id=row.id, pause=True))
+    assert latest(kit).task_groups["g"].require_progress_by_ns == 0
+    resume = m.DeploymentPauseRequest(deployment_id=row.id, pause=False)
+    answer = await kit.call(methods.DEPLOYMENT_PAUSE, resume)
+    assert answer.eval_id
+    await reached(kit, DeploymentStatus.FAILED, 0)
+
+
+async def test_failing_and_judging_by_hand(kit):
+    node = await kit.node()
+    await stable(kit, node)
+    await kit.run_and_settle(web(cpu=200, auto_revert=True, health_check="manual"))
+    row = latest(kit)
+    fresh = of_version(kit, 1)[0]
+    good = m.DeploymentHealthRequest(deployment_id=row.id, healthy_allocation_ids=(fresh.id,))
+    await kit.call(methods.DEPLOYMENT_HEALTH, good)
+    assert latest(kit).task_groups["g"].healthy_allocs == 1
+    answer = await kit.call(methods.DEPLOYMENT_FAIL, m.DeploymentFailRequest(deployment_id=row.id))
+    assert answer.reverted_job_version == 0
+    await kit.settled(answer.eval_id)
+    listed = await kit.call(methods.JOB_DEPLOYMENTS, m.IdQuery(id="web"))
+    assert [each.job_version for each in listed.deployments] == [2, 1, 0]
+    newest = await kit.call(methods.JOB_LATEST_DEPLOYMENT, m.IdQuery(id="web"))
+    assert newest.deployment.job_version == 2
+    mine = await kit.call(methods.DEPLOYMENT_ALLOCS, m.IdQuery(id=row.id))
+    assert fresh.id in [each.id for each in mine.allocations]
+    failed = await kit.call(methods.DEPLOYMENT_LIST, m.DeploymentListRequest(status="failed"))
+    assert [each.id for each in failed.deployments] == [row.id]
+
+
+async def test_a_revert_goes_back_without_canaries(kit):
+    node = await kit.node()
+    await stable(kit, node)
+    await kit.run_and_settle(web(cpu=200))
+    await all_healthy(kit, node, 1, until=DeploymentStatus.SUCCESSFUL)
+    await kit.run_and_settle(web(cpu=300, canary=2))
+    state = kit.server.context.state
+    with pytest.raises(Conflict, match="enforcing version 7"):
+        await kit.call(
+            methods.JOB_REVERT, m.JobRevertRequest(job_id="web", job_version=0, enforce_prior_version=7)
+        )
+    for version, error in ((2, InvalidInput), (9, NotFound)):
+        with pytest.raises(error):
+            await kit.call(methods.JOB_REVERT, m.JobRevertRequest(job_id="web", job_version=version))
+    answer = await kit.call(methods.JOB_REVERT, m.JobRevertRequest(job_id="web", job_version=1))
+    assert answer.version == 3
+    await kit.settled(answer.eval_id)
+    assert state.job("default", "web").task_groups[0].tasks[0].resources.cpu == 200
+    await all_healthy(kit, node, 3, until=DeploymentStatus.SUCCESSFUL)
+    assert len(kit.live("web")) == 2
+
+
+async def test_tags_keep_versions_and_jobs(kit):
+    await kit.node()
+    await kit.run_and_settle(web())
+    tagged = await kit.call(methods.JOB_TAG, m.JobTagRequest(job_id="web", name="good", description="d"))
+    assert (tagged.version, tagged.tag.name) == (0, "good")
+    await kit.call(methods.JOB_STABLE, m.JobStableRequest(job_id="web", job_version=0))
+    assert versions(kit) == [(0, True)]
+    gone = await kit.call(methods.JOB_TAG, m.JobTagRequest(job_id="web", name="good", unset=True))
+    assert gone.tag is None
