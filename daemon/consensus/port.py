@@ -77,11 +77,15 @@ class Ready(Strict, frozen=True, kw_only=True):
     committed: tuple[Entry, ...] = ()
     #: contexts of `read_index` that may be served once this index is applied.
     reads: tuple[tuple[int, int], ...] = ()
+    #: contexts of `read_index` that stay without an answer, because this server leads no more.
+    lost_reads: tuple[int, ...] = ()
+    #: (server, index): it needs a snapshot that reaches at least to this index.
+    snapshots_wanted: tuple[tuple[str, int], ...] = ()
 
     @property
     def to_persist(self) -> bool:
         """True when the disk has something to do."""
-        return bool(self.hard_state or self.entries or self.truncate_from)
+        return bool(self.hard_state or self.entries or self.truncate_from or self.snapshot)
 
 
 class Consensus(Protocol):
