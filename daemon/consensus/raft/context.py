@@ -76,6 +76,21 @@ class Context:
         return self.server_id in self.history.latest.voters
 
     @property
+    def may_stand(self) -> bool:
+        """True for a voter, and for one whose removal is in its log but not known to be committed.
+
+        Its log may be the best of all, and then nobody else can be elected to commit or undo the removal.
+        """
+        config = self.history.latest
+        if self.server_id in config.voters:
+            return not self.is_removed
+        return (
+            config.index > self.commit_index
+            and self.server_id in self.history.at(config.index - 1).voters
+            and not self.is_removed
+        )
+
+    @property
     def hard_state(self) -> HardState:
         """What must be durable before what follows from it is said."""
         return HardState(term=self.term, vote=self.vote)

@@ -41,7 +41,7 @@ class Elections:
     def stand(self, *, is_pre: bool, is_transfer: bool = False) -> None:
         """Ask for votes, if this server may lead at all."""
         context = self._context
-        if not context.is_voter or context.is_removed or context.full_ticks or context.fault:
+        if not context.may_stand or context.full_ticks or context.fault:
             return
         self._is_pre = is_pre
         context.role = Role.CANDIDATE
@@ -128,21 +128,25 @@ class Elections:
         return message.config_index > config.index or config.index > context.commit_index
 
     def _knows_removed(self, message: VoteRequest) -> bool:
-        """The asker goes by older members than ours, which are committed and are without it."""
+        """The asker goes by members no newer than ours, which are committed and are without it."""
         context = self._context
         config = context.config
         return (
             bool(config.ids)
             and message.sender not in config.ids
-            and message.config_index < config.index <= context.commit_index
+            and message.config_index <= config.index <= context.commit_index
         )
 
     def on_response(self, message: VoteResponse) -> None:
         """A vote, or a refusal."""
         context = self._context
-        if message.sender not in context.config.ids:
+        config = context.config
+        if message.sender not in config.ids:
             return
-        if message.is_removed and message.config_index > context.config.index:
+        if message.is_removed and (
+            message.config_index > config.index
+            or (message.config_index == config.index and context.server_id not in config.ids)
+        ):
             context.is_removed = True
             if context.role is Role.CANDIDATE:
                 context.become_follower(context.term, "")

@@ -44,7 +44,7 @@ class Following:
             self._check_committed(entries)
             entries = entries[context.commit_index - prev_index :]
             prev_index = context.commit_index
-        elif log.term(prev_index) != message.prev_term:
+        elif not self._agrees(prev_index, message.prev_term):
             self._reject(message)
             return
         conflict = self._first_difference(entries)
@@ -55,6 +55,10 @@ class Following:
         last_new = prev_index + len(entries)
         context.commit_to(self._safe_commit(message.commit, last_new))
         self._acknowledge(message.sender, last_new)
+
+    def _agrees(self, index: int, term: int) -> bool:
+        """The log has this entry, of this term; then all before it is equal too."""
+        return self._context.log.term(index) == term
 
     def _first_difference(self, entries: tuple[Entry, ...]) -> Entry | None:
         """The first entry that the log has not, or has from another term."""
@@ -121,7 +125,7 @@ class Following:
         if mark.index <= context.commit_index:
             self._acknowledge(message.sender, context.commit_index)
             return
-        if context.log.term(mark.index) == mark.term:
+        if self._agrees(mark.index, mark.term):
             # the log has it, and perhaps acknowledged entries beyond; only the word that it is committed is new
             context.commit_to(mark.index)
             self._acknowledge(message.sender, mark.index)
