@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterable
 from typing import Any, TypeVar
 
 from daemon.cli.judge import HealthJudge, Outcome, Verdict, judge_complete, judge_stopped, stop_limit_s
+from daemon.cli.rollout import RolloutWatch
 from daemon.cli.session import Session
 from daemon.cli.text import iso, many, short, span
 from daemon.cli.watch import AllocWatch, EvalWatch, Line
@@ -19,7 +20,7 @@ from daemon.model.alloc import Allocation
 from daemon.model.base import NS_PER_S
 from daemon.model.errors import DeadlineExceeded, NotFound, NotLeader, Unavailable
 from daemon.model.job import Job
-from daemon.rpc.methods import ALLOC_LIST, EVAL_GET, JOB_GET, Method
+from daemon.rpc.methods import ALLOC_LIST, EVAL_GET, JOB_GET, JOB_LATEST_DEPLOYMENT, Method
 
 A = TypeVar("A")
 POLL_S = 1.0
@@ -127,14 +128,23 @@ class Follower:
             if time.monotonic() > until:
                 return None
 
-    def health(self, job: Job, version: int, limit_s: float) -> Verdict:
-        """Follow a service or system job until it is healthy, or cannot become so in time."""
+    def health(self, job: Job, version: int, limit_s: float, *, until_healthy: bool = False) -> Verdict:
+        """Follow a service or system job until it is healthy, or cannot become so in time.
+
+        Canaries that wait for a person end it as well, unless `until_healthy`.
+        """
         judge = HealthJudge(job, version, time.monotonic())
+        rollout = RolloutWatch(job.id, version, until_healthy=until_healthy, verbose=self._verbose)
 
         def step() -> Verdict | None:
-            lines, verdict = judge.step(time.monotonic(), self.allocs)
-            self.say(lines)
-            return verdict
+            # Read after the allocations: what it says of their health, they say as well.
+            row = self.fetch(JOB_LATEST_DEPLOYMENT, id=job.id).deployment
+            news, ended = rollout.step(row)
+            lines, verdict = judge.step(
+                time.monotonic(), self.allocs, patient=rollout.patient(row), forgiven=rollout.forgiven(row)
+            )
+            self.say([*news, *lines])
+            return ended or verdict
 
         return self._until(job.id, step, limit_s) or self._late(job.id, "healthy", limit_s)
 

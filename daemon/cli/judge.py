@@ -31,6 +31,7 @@ class Outcome(StrEnum):
     """How following a job ended."""
 
     HEALTHY = "healthy"
+    PROMOTABLE = "promotable"
     PLACED = "placed"
     COMPLETE = "complete"
     STOPPED = "stopped"
@@ -41,7 +42,7 @@ class Outcome(StrEnum):
     TIMED_OUT = "timed-out"
 
 
-_GOOD = {Outcome.HEALTHY, Outcome.PLACED, Outcome.COMPLETE, Outcome.STOPPED, Outcome.REGISTERED}
+_GOOD = frozenset(Outcome) - {Outcome.BLOCKED, Outcome.UNHEALTHY, Outcome.FAILED, Outcome.TIMED_OUT}
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +80,18 @@ class HealthJudge:
     #: allocation id -> (restarts seen, since when its tasks have been seen running).
     _running: dict[str, tuple[int, float]] = field(default_factory=dict)
 
-    def step(self, now_s: float, allocs: Sequence[Allocation]) -> tuple[list[Line], Verdict | None]:
-        """Lines for what has changed, and the verdict when there is one."""
+    def step(
+        self,
+        now_s: float,
+        allocs: Sequence[Allocation],
+        *,
+        patient: bool = False,
+        forgiven: frozenset[str] = frozenset(),
+    ) -> tuple[list[Line], Verdict | None]:
+        """Lines for what has changed, and the verdict when there is one.
+
+        `patient`: nothing is late; `forgiven`: groups in which a failure is somebody else's matter.
+        """
         current = [
             each
             for each in allocs
@@ -88,7 +99,7 @@ class HealthJudge:
             and each.desired_status == DesiredStatus.RUN
             and not each.next_allocation
         ]
-        bad = next((each for each in current if _unhealthy(each)), None)
+        bad = next((each for each in current if _unhealthy(each) and each.task_group not in forgiven), None)
         if bad is not None:
             return [], _unhealthy_verdict(self.job, bad)
         lines: list[Line] = []
@@ -104,7 +115,7 @@ class HealthJudge:
             if healthy < wanted:
                 complete = False
                 limit_s = update_of(self.job, group).healthy_deadline_ns / NS_PER_S
-                if now_s - progress.since_s > limit_s + GRACE_S:
+                if not patient and now_s - progress.since_s > limit_s + GRACE_S:
                     return lines, self._late(group, healthy, wanted, mine, limit_s)
         if complete and self.job.type == JobType.SYSTEM and not current and self.job.task_groups:
             return lines, Verdict(

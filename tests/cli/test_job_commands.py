@@ -7,8 +7,11 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
+from daemon.model.deployment import Deployment, GroupDeployment
+from daemon.model.enums import DeploymentStatus
 from daemon.model.errors import Conflict, InvalidInput, Unavailable
 from daemon.model.job import JobSource
 from daemon.model.launch import Launches, Run
@@ -69,6 +72,7 @@ def serve_run(
         methods.JOB_GET,
         m.JobResponse(job=make_job(type=type, status="dead" if type == "batch" else "running")),
     )
+    agent.on(methods.JOB_LATEST_DEPLOYMENT, m.DeploymentResponse())
     steps = iter(allocs) if hasattr(allocs, "__next__") else itertools.repeat(allocs)
     agent.on(methods.ALLOC_LIST, lambda _: m.AllocListResponse(allocations=tuple(next(steps))))
 
@@ -94,6 +98,42 @@ def test_run_exits_1_when_an_allocation_fails(agent: ScriptedAgent, encamp: Enca
     result = encamp("run", str(job_file))
     assert result.code == 1
     assert "Exit code 3" in result.out and "encamp alloc logs -stderr 8a1f0000" in result.out
+
+
+@pytest.mark.parametrize(
+    ("until", "promoted", "words"),
+    [
+        ("promotable", False, "1 canary is healthy and waits for promotion"),
+        ("healthy", True, "1 running, its allocation is healthy"),
+    ],
+)
+def test_run_ends_at_canaries_or_goes_on_behind_them(
+    agent: ScriptedAgent, encamp: Encamp, job_file: Path, until: str, promoted: bool, words: str
+) -> None:
+    serve_run(agent, allocs=[running(healthy=promoted or None)])
+    group = GroupDeployment(desired_canaries=1, healthy_allocs=1, promoted=promoted, desired_total=1)
+    row = Deployment(id=ALLOC_2, job_id="web", task_groups={"front": group}, status_description="under way")
+    agent.on(methods.JOB_LATEST_DEPLOYMENT, m.DeploymentResponse(deployment=row))
+    result = encamp("run", "-until", until, str(job_file))
+    assert result.code == 0 and words in result.out
+    assert "running: under way" in result.out
+
+
+def test_run_exits_1_when_its_rollout_fails(agent: ScriptedAgent, encamp: Encamp, job_file: Path) -> None:
+    serve_run(agent, allocs=[failed()])
+    row = Deployment(
+        id=ALLOC_2,
+        job_id="web",
+        task_groups={"front": GroupDeployment(auto_revert=True)},
+        status=DeploymentStatus.FAILED,
+        status_description="rolled back to version 3",
+    )
+    running_row = msgspec.structs.replace(row, status=DeploymentStatus.RUNNING)
+    steps = itertools.chain([running_row, running_row], itertools.repeat(row))
+    agent.on(methods.JOB_LATEST_DEPLOYMENT, lambda _: m.DeploymentResponse(deployment=next(steps)))
+    result = encamp("run", str(job_file))
+    assert result.code == 1 and "rolled back to version 3" in result.out
+    assert "the rollout of version 0 is failed" in result.out
 
 
 def test_run_exits_2_when_something_is_not_placed(

@@ -42,6 +42,13 @@ FOLLOW_S = 24 * 3600.0
 @option("-detach", "detach", is_flag=True, help="Submit and return at once.")
 @option("-wait", "wait", is_flag=True, help="Batch jobs: wait until they are complete, not only placed.")
 @option(
+    "-until",
+    "until",
+    type=click.Choice(["promotable", "healthy"]),
+    default="promotable",
+    help="With canaries: until they wait for promotion (the default), or on until all is healthy.",
+)
+@option(
     "-timeout",
     "timeout_s",
     type=DURATION,
@@ -70,7 +77,8 @@ def run(
 ) -> int:
     """Submit a job file, and follow it until it is what was asked for.
 
-    Service and system jobs: until all allocations are healthy, that is, their tasks have run for min_healthy_time.
+    Service and system jobs: until all allocations are healthy, that is, their tasks have run for min_healthy_time,
+    or until canaries wait for promotion; a rollout that fails, or takes the job back, is a failure.
     Batch jobs: until everything is placed; with -wait until it is complete. FILE may be `-` for stdin.
 
     Exits 0 only when that is true; 2 when something could not be placed (it stays submitted, and is placed when
@@ -104,6 +112,7 @@ def _submit(
     check_index: int | None,
     detach: bool,
     wait: bool,
+    until: str,
     timeout_s: float,
     priority: int | None,
     preserve_counts: bool,
@@ -129,7 +138,7 @@ def _submit(
             session.console.progress(["Job registration successful", *_next(session, job, answer)])
     else:
         try:
-            verdict = _follow(session, job, answer, wait, timeout_s, verbose)
+            verdict = _follow(session, job, answer, wait, until == "healthy", timeout_s, verbose)
         except KeyboardInterrupt:
             session.console.note(f'\nJob "{job.id}" stays submitted; `encamp job status {job.id}` shows it')
             raise
@@ -149,7 +158,13 @@ def _next(session: Session, job: Job, answer: JobRegisterResponse) -> list[str]:
 
 
 def _follow(
-    session: Session, job: Job, answer: JobRegisterResponse, wait: bool, timeout_s: float, verbose: bool
+    session: Session,
+    job: Job,
+    answer: JobRegisterResponse,
+    wait: bool,
+    until_healthy: bool,
+    timeout_s: float,
+    verbose: bool,
 ) -> Verdict:
     follower = follow.Follower(session, job.namespace, verbose=verbose)
     verdict = follower.evaluation(answer.eval_id, limit_s=min(timeout_s, follow.EVAL_LIMIT_S))
@@ -166,7 +181,7 @@ def _follow(
     # As the servers hold it: with the defaults of blocks that the file does not have.
     job = follower.fetch(JOB_GET, id=job.id).job
     if job.type in (JobType.SERVICE, JobType.SYSTEM):
-        return follower.health(job, answer.version, timeout_s)
+        return follower.health(job, answer.version, timeout_s, until_healthy=until_healthy)
     if wait:
         return follower.completion(job, answer.version, timeout_s)
     return follower.end(Verdict(Outcome.PLACED, f'Job "{job.id}" is placed; -wait would wait for its end'))
