@@ -15,7 +15,15 @@ from daemon.model.job import Job, Task, TaskGroup
 from daemon.model.policies import Constraint, EphemeralDisk, LogRotation
 from daemon.model.resources import Resources
 from tests.bench.cluster import make_node
-from tests.bench.placing import cluster, default_workers, placed, register_jobs, register_nodes, stats
+from tests.bench.placing import (
+    cluster,
+    default_workers,
+    longest_stall,
+    placed,
+    register_jobs,
+    register_nodes,
+    stats,
+)
 from tests.bench.report import Figure
 
 NODES, CLASSES, JOBS, GROUPS, COUNT = 5_000, 5, 1_000, 5, 200
@@ -69,6 +77,8 @@ async def measure(scale: float) -> list[Figure]:
         figures = await stats(client)
         phases["all placed (s)"] = seconds
         phases["server cpu (s)"] = float(figures["process"]["cpu_s"])  # type: ignore[arg-type]
+        phases["longest stall of the loop (ms)"] = await longest_stall(client, start)
+        phases["longest garbage collection (ms)"] = float(figures["gc"]["longest_ms"])  # type: ignore[arg-type]
         phases["plans"] = float(figures["evaluation"]["plans"])  # type: ignore[arg-type]
         phases["conflicts"] = float(figures["evaluation"]["conflicts"])  # type: ignore[arg-type]
         phases["worker memory (MB)"] = max(figures["evaluation"]["worker_memory_bytes"]) / 1e6  # type: ignore[call-overload]

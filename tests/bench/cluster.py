@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -77,6 +78,23 @@ class Stalls:
                 self.seconds.append((int(now), late_ms))
 
 
+class Pauses:
+    """The longest pause of the garbage collector, in ms, and how many there were."""
+
+    def __init__(self) -> None:
+        self.longest_ms = 0.0
+        self.count = 0
+        self._since = 0.0
+        gc.callbacks.append(self._note)
+
+    def _note(self, phase: str, info: dict[str, int]) -> None:
+        if phase == "start":
+            self._since = time.perf_counter()
+        else:
+            self.count += 1
+            self.longest_ms = max(self.longest_ms, (time.perf_counter() - self._since) * 1000)
+
+
 async def serve(data_dir: Path, port: int, workers: int) -> None:
     """Serve the server role on loopback. Heartbeats are not judged: nobody beats for these nodes."""
     stop = asyncio.Event()
@@ -92,13 +110,14 @@ async def serve(data_dir: Path, port: int, workers: int) -> None:
         workers = sum(_cpu_s(worker.process.pid) for worker in server.evaluation.pool.workers.values())
         stats["process"] = {"cpu_s": time.process_time(), "workers_cpu_s": workers}
         stats["stalls"] = {"seconds": list(stalls.seconds)}
+        stats["gc"] = {"longest_ms": pauses.longest_ms, "count": pauses.count}
         return m.AgentSelfResponse(stats=msgspec.to_builtins(stats))
 
     dispatcher.serve(methods.AGENT_SELF, describe)
     listener = Listener(dispatcher)
     server.address = await listener.start(parse_address(f"127.0.0.1:{port}"))
     print(f"listening {server.address}", flush=True)
-    stalls = Stalls()
+    stalls, pauses = Stalls(), Pauses()
     watching = asyncio.create_task(stalls.watch())
     await stop.wait()
     watching.cancel()

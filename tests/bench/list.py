@@ -25,7 +25,16 @@ from daemon.rpc import messages as m
 from daemon.rpc import methods
 from daemon.rpc.client import Client
 from tests.bench.cluster import Stalls, make_node
-from tests.bench.placing import Cluster, cluster, placed, register_jobs, register_nodes, stats, windowed
+from tests.bench.placing import (
+    Cluster,
+    cluster,
+    longest_stall,
+    placed,
+    register_jobs,
+    register_nodes,
+    stats,
+    windowed,
+)
 from tests.bench.report import Figure
 
 NODES, JOBS, COUNT = 5_000, 10_000, 100
@@ -72,7 +81,7 @@ async def measure(scale: float) -> list[Figure]:
         reporting = time.monotonic()
         await _report_running(running.client, nodes)
         reports_s = time.monotonic() - reporting
-        stalled = await _longest_stall(running.client, reporting)
+        stalled = await longest_stall(running.client, reporting)
         await _quiet(running.client)
         running_mb = running.memory_mb()
         after = await _pages(running)
@@ -198,12 +207,6 @@ def _task_state(now_ns: int) -> TaskState:
         started_at_ns=now_ns,
         events=tuple(TaskEvent(type=kind, time_ns=now_ns, display_message=words) for kind, words in said),
     )
-
-
-async def _longest_stall(client: Client, since_s: float) -> float:
-    """Of the server's loop, in ms, since a moment of the monotonic clock."""
-    found = (await stats(client))["stalls"]["seconds"]
-    return max((stall for second, stall in found if second >= int(since_s)), default=0.0)  # type: ignore[attr-defined]
 
 
 async def _snapshot(directory: Path) -> tuple[float, float]:

@@ -130,3 +130,9 @@ async def placed(client: Client, count: int, limit_s: float) -> int:
 def default_workers() -> int:
     """As an agent has: cores - 1, at least 1."""
     return max(1, (os.cpu_count() or 2) - 1)
+
+
+async def longest_stall(client: Client, since_s: float) -> float:
+    """Longest wait of the server's loop since then (monotonic), in ms."""
+    found = (await stats(client))["stalls"]["seconds"]
+    return max((stall for second, stall in found if second >= int(since_s)), default=0.0)  # type: ignore[attr-defined]
