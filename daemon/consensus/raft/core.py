@@ -193,14 +193,16 @@ class RaftCore(CoreView):
         hard_state: HardState | None = None
         truncate_from = 0
         entries: tuple[Entry, ...] = ()
+        snapshot: SnapshotMark | None = None
         if context.fault or self._is_held:
             context.after_sync.clear()
         else:
+            # a snapshot goes with the hard state of the term that it came in, never before it
+            snapshot, self._following.snapshot = self._following.snapshot, None
             if context.is_hard_state_new:
                 hard_state = context.hard_state
                 context.is_hard_state_new = False
             truncate_from, entries = context.log.take_unwritten()
-        snapshot, self._following.snapshot = self._following.snapshot, None
         wanted, self._leading.snapshots_wanted = tuple(self._leading.snapshots_wanted), []
         before, context.before_sync = tuple(context.before_sync), []
         after, context.after_sync = tuple(context.after_sync), []
@@ -226,7 +228,7 @@ class RaftCore(CoreView):
     def _take_committed(self) -> tuple[Entry, ...]:
         context = self._context
         room = context.options.apply_entries_max - (self._given_index - self._applied_index)
-        if self._given_index >= context.commit_index or room <= 0:
+        if self._given_index >= context.commit_index or room <= 0 or self._following.snapshot is not None:
             return ()
         committed = context.log.slice(self._given_index + 1, context.commit_index, 1 << 62, room)
         self._given_index = committed[-1].index

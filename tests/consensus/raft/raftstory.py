@@ -32,7 +32,8 @@ class Story:
             (4, self.slow_disk),
             (2, self.full_disk),
             (1, self.broken_disk),
-            (3, self.pause),
+            (4, self.pause),
+            (2, self.unreachable),
             (3, self.transfer),
             (8, self.snapshot),
             (8 if self.changes_members else 0, self.change),
@@ -78,10 +79,12 @@ class Story:
     def ask(self):
         leaders = [host for host in self.world.leaders if not host.is_paused]
         if leaders:
-            host = self.rng.choice(leaders)
-            self.questions += 1
-            host.reads[self.questions] = self.world.checker.acked_index
-            host.call(host.core.read_index, self.questions)
+            self.ask_host(self.rng.choice(leaders))
+
+    def ask_host(self, host):
+        self.questions += 1
+        host.reads[self.questions] = self.world.checker.acked_index
+        host.call(host.core.read_index, self.questions)
 
     # faults
 
@@ -159,7 +162,18 @@ class Story:
         host = self.host()
         if host is not None and not host.is_paused:
             host.pause(True)
-            self.world.at(self.rng.randrange(20, 500), host.pause, False)
+            self.world.at(self.rng.randrange(20, 500), self.resume, host)
+
+    def resume(self, host):
+        """It goes on as if nothing had been; if it led, a client asks it at once."""
+        host.pause(False)
+        if host.is_up and host.core.role is Role.LEADER:
+            self.ask_host(host)
+
+    def unreachable(self):
+        host = self.host()
+        if host is not None and not host.is_paused:
+            host.call(host.core.report_unreachable, self.rng.choice(sorted(self.world.hosts)))
 
     def slow_clock(self):
         host = self.host()
@@ -181,6 +195,11 @@ class Story:
             host.snapshot(self.rng.randrange(0, 10))
 
     def change(self):
+        """One change; or two at once, of which the second must be refused."""
+        for _ in range(self.rng.choice((1, 1, 2))):
+            self.change_once()
+
+    def change_once(self):
         host = self.world.leader()
         if host is None or host.is_paused:
             return

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.consensus.raft.raftmutants import MUTANTS, RARE_SEEDS, SEEDS, hunt
+from tests.consensus.raft.raftmutants import MUTANTS, SEEDS, hunt
 from tests.consensus.raft.raftscripts import SCRIPTS
 
 
@@ -13,12 +13,6 @@ def test_seeds_find(mutant):
     found_after, what = hunt(mutant, SEEDS[mutant])
     assert found_after, f"{mutant} lived through {SEEDS[mutant]} seeds"
     assert what
-
-
-@pytest.mark.long
-@pytest.mark.parametrize("mutant", RARE_SEEDS)
-def test_many_seeds_find(mutant):
-    assert hunt(mutant, RARE_SEEDS[mutant])[0], f"{mutant} lived through {RARE_SEEDS[mutant]} seeds"
 
 
 @pytest.mark.parametrize("mutant", SCRIPTS)

@@ -96,7 +96,7 @@ def test_trap14_a_vote_is_given_only_when_it_is_durable(is_written):
 
 @pytest.mark.parametrize("mutant", ["ack before fsync", "leader self-ack before fsync"])
 def test_trap15_acknowledging_before_the_fsync_is_found(mutant):
-    assert hunt(mutant, 10)[0]
+    assert hunt(mutant, 60)[0]
 
 
 def test_trap15_an_acknowledgement_waits_for_the_disk():
@@ -299,6 +299,27 @@ def test_trap21_a_full_disk_acknowledges_nothing():
     for _ in range(3):
         table.heartbeat("a", "ab")
     assert table.a.core.commit_index == 3
+
+
+def test_trap21_a_snapshot_waits_while_the_disk_is_full():
+    table = cluster()
+    a, c = table.a, table.c
+    for n in range(10):
+        a.propose(b"%d" % n)
+        table.deliver("ab")
+    a.snapshot()
+    a.core._context.become_follower(2, "")
+    table.elect("a", "b")
+    message = a.snapshot_for("c")
+    table.drop()
+    c.core.not_persisted(c.core.last_index + 1)
+    c.call(c.core.step, "a", message)
+    assert c.disk.mark.index == 0 and c.disk.hard_state.term == 2, "nothing is offered to a full disk"
+    c.tick()
+    assert c.disk.mark.index == 12 and c.disk.hard_state.term == a.core.term == 3
+    for _ in range(3):
+        table.heartbeat("a")
+    assert c.state == a.state
 
 
 def test_trap22_a_transfer_with_writes_in_flight_loses_none():
