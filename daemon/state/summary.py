@@ -11,12 +11,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from msgspec.structs import asdict
+from msgspec.structs import replace
 
 from daemon.model.enums import ClientStatus
 from daemon.model.summary import GroupSummary, JobSummary
 from daemon.state.tables import Tables
 
+_NOTHING = GroupSummary()
 _FIELDS = {
     ClientStatus.PENDING: "starting",
     ClientStatus.RUNNING: "running",
@@ -75,13 +76,13 @@ class SummaryDelta:
             )
             groups = dict(before.summary)
             for name, added in self._added.get(key, {}).items():
-                counts = asdict(groups.get(name) or GroupSummary())
-                groups[name] = GroupSummary(
-                    **{field: max(0, value + added.get(field, 0)) for field, value in counts.items()}
+                counts = groups.get(name) or _NOTHING
+                groups[name] = replace(
+                    counts,
+                    **{field: max(0, getattr(counts, field) + change) for field, change in added.items()},
                 )
             for name, queued in self._queued.get(key, {}).items():
-                counts = asdict(groups.get(name) or GroupSummary())
-                groups[name] = GroupSummary(**{**counts, "queued": queued})
+                groups[name] = replace(groups.get(name) or _NOTHING, queued=queued)
             if groups != before.summary or before.modify_index == 0:
                 after = JobSummary(
                     job_id=key[1],
