@@ -27,6 +27,7 @@ STATUS_STYLE = {
     "unknown": "yellow",
     "disconnected": "yellow",
     "ineligible": "yellow",
+    "quarantined": "yellow",
     "initializing": "yellow",
     "failed": "red",
     "lost": "red",

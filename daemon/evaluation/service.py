@@ -40,7 +40,7 @@ from daemon.state.changes import Changes
 from daemon.state.neighbours import seeing
 from daemon.state.state import State
 from daemon.state.tracker import FleetTracker
-from daemon.state.view import eval_input
+from daemon.state.view import FailedOn, eval_input
 
 log = logging.getLogger("encamp.evaluation")
 
@@ -67,8 +67,10 @@ class EvaluationService:
         seed: Callable[[], int],
         new_id: Callable[[], str],
         hang_s: float = 30.0,
+        failed_on: FailedOn | None = None,
     ) -> None:
         self._state = state
+        self._failed_on = failed_on
         self._now_ns = now_ns
         self._seed = seed
         self._new_id = new_id
@@ -303,6 +305,7 @@ class EvaluationService:
                 now_ns=self._now_ns(),
                 seed=self._seed(),
                 attempt=flight.attempt,
+                failed_on=self._failed_on,
             )
         )
         return seeing(self._state, item, sorted(flight.seeing)) if flight.seeing else item

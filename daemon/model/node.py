@@ -81,6 +81,14 @@ class DrainMetadata(Wire, frozen=True, kw_only=True):
     meta: dict[str, str] = {}
 
 
+class NodeQuarantine(Wire, frozen=True, kw_only=True):
+    """The work of several jobs failed on the node. Without effect while `held_back` says why."""
+
+    reason: str
+    since_ns: int = 0
+    held_back: str = ""
+
+
 class NodeEvent(Wire, frozen=True, kw_only=True):
     """Something an operator wants to know about a node. The last 10 are kept."""
 
@@ -114,6 +122,9 @@ class Node(Wire, frozen=True, kw_only=True):
     status_description: str = ""
     status_updated_at_ns: int = 0
     computed_class: str = ""
+    quarantine: NodeQuarantine | None = None
+    #: when an operator last ended a quarantine: failures before that count no more.
+    pardoned_at_ns: int = 0
     events: tuple[NodeEvent, ...] = ()
     #: raised whenever the node's readiness or shape changes; plans carry it, apply drops what is stale.
     epoch: int = 0
@@ -121,8 +132,18 @@ class Node(Wire, frozen=True, kw_only=True):
     modify_index: int = 0
 
     @property
+    def quarantined(self) -> bool:
+        """True when it takes no new work because so much failed there."""
+        return self.quarantine is not None and not self.quarantine.held_back
+
+    @property
     def ready(self) -> bool:
         """True when new work may go there (spec/scheduler.md 1.4)."""
+        return self.serving and not self.quarantined
+
+    @property
+    def serving(self) -> bool:
+        """Ready, if it were not for a quarantine."""
         return (
             self.status == NodeStatus.READY
             and self.drain_strategy is None

@@ -154,6 +154,8 @@ class EvalInput(Wire, frozen=True, kw_only=True):
     neighbours: dict[str, tuple[Neighbour, ...]] = {}
     #: the job's latest deployment, active or not.
     deployment: Deployment | None = None
+    #: node id -> how much the job's failures there still count, 0 to 1; nodes without any are not named.
+    failures: dict[str, float] = {}
     #: as it holds for the job's node pool.
     config: SchedulerConfig = SchedulerConfig()
     index: int = 0

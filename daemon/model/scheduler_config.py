@@ -5,11 +5,16 @@ Source: spec/scheduler.md 5.1, 5.4; names: spec/nomad-surface.md B3.
 
 from __future__ import annotations
 
-from daemon.model.base import Wire
+from daemon.model.base import NS_PER_S, Wire
 
 BINPACK = "binpack"
 SPREAD = "spread"
 ALGORITHMS = (BINPACK, SPREAD)
+
+OFF = "off"
+OBSERVE = "observe"
+ON = "on"
+QUARANTINE_MODES = (OFF, OBSERVE, ON)
 
 
 class PreemptionConfig(Wire, frozen=True, kw_only=True):
@@ -19,6 +24,19 @@ class PreemptionConfig(Wire, frozen=True, kw_only=True):
     sysbatch_scheduler_enabled: bool = False
     batch_scheduler_enabled: bool = False
     service_scheduler_enabled: bool = False
+
+
+class QuarantineConfig(Wire, frozen=True, kw_only=True):
+    """When a node on which the work of several jobs fails takes no new work."""
+
+    #: off: nobody counts; observe: suspicious nodes are only named; on: they take no new work.
+    mode: str = OBSERVE
+    #: that many distinct jobs must have failed there.
+    jobs: int = 3
+    #: never more than this share of a pool's nodes at a time; one where the pool has at least three.
+    share_percent: int = 10
+    #: after this time a failure counts for half.
+    half_life_ns: int = 30 * 60 * NS_PER_S
 
 
 class SchedulerConfig(Wire, frozen=True, kw_only=True):
@@ -32,5 +50,6 @@ class SchedulerConfig(Wire, frozen=True, kw_only=True):
     reject_job_registration: bool = False
     #: evaluations wait; what runs goes on.
     pause_eval_broker: bool = False
+    quarantine: QuarantineConfig = QuarantineConfig()
     create_index: int = 0
     modify_index: int = 0

@@ -24,6 +24,11 @@ from daemon.state.fleet import RESOURCES
 
 _UNITS = {"cpu": "MHz", "memory": "MB", "disk": "MB", "allocations": "allocations"}
 _MOST = 6
+#: what makes a node take new work again, by its state; for others it must come back.
+_REMEDIES = {
+    "ineligible": "make {name} eligible",
+    "quarantined": "end the quarantine of {name} by making it eligible",
+}
 
 
 @dataclass
@@ -162,9 +167,7 @@ class Shortfall:
             return f"change datacenters to include {named} ({nodes} there would serve)"
         if kind == "state":
             state = STATE_WORDS[int(self.fleet.state[int(rows[0])])]
-            remedy = (
-                f"make {name} eligible" if state == "ineligible" else f"bring {name} back (it is {state})"
-            )
+            remedy = _REMEDIES.get(state, "bring {name} back (it is {state})").format(name=name, state=state)
             return f"{remedy}; {nodes} would serve but take no new work"
         if kind == "constraint":
             return f"drop or relax the constraint {check.reason} ({nodes} would serve)"

@@ -97,7 +97,9 @@ class Placer:
     def _wishes_of(self, group: TaskGroup) -> Wishes:
         wishes = self._wishes.get(group.name)
         if wishes is None:
-            wishes = self._wishes[group.name] = wishes_of(self.job, group, self.fleet, self.input.config)
+            wishes = self._wishes[group.name] = wishes_of(
+                self.job, group, self.fleet, self.input.config, self.input.failures
+            )
         return wishes
 
     def serves(self, alloc: Allocation, group: TaskGroup) -> bool:

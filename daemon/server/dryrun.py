@@ -15,7 +15,7 @@ from daemon.model.plan import Attempt, EvalInput
 from daemon.scheduler.explain import explain_metric
 from daemon.server.context import ServerContext
 from daemon.state.job_versions import same_spec
-from daemon.state.view import eval_input
+from daemon.state.view import FailedOn, eval_input
 
 RunDry = Callable[[EvalInput], Awaitable[Attempt]]
 
@@ -23,9 +23,10 @@ RunDry = Callable[[EvalInput], Awaitable[Attempt]]
 class DryRunner:
     """Makes the input of a dry run and explains its outcome."""
 
-    def __init__(self, context: ServerContext, run: RunDry) -> None:
+    def __init__(self, context: ServerContext, run: RunDry, failed_on: FailedOn | None = None) -> None:
         self._context = context
         self._run = run
+        self._failed_on = failed_on
 
     async def run(self, job: Job) -> tuple[Attempt, dict[str, tuple[str, ...]]]:
         """The attempt that registering `job` would lead to, and plain words for what would not fit."""
@@ -36,7 +37,12 @@ class DryRunner:
             self._context.evaluation(future, Trigger.JOB_REGISTER), annotate_plan=True
         )
         item = eval_input(
-            state, evaluation, now_ns=self._context.clock.now_ns(), seed=self._context.ids.seed(), attempt=1
+            state,
+            evaluation,
+            now_ns=self._context.clock.now_ns(),
+            seed=self._context.ids.seed(),
+            attempt=1,
+            failed_on=self._failed_on,
         )
         old_jobs = item.old_jobs + ((before,) if before is not None and before is not future else ())
         attempt = await self._run(msgspec.structs.replace(item, job=future, old_jobs=old_jobs))

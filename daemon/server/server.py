@@ -46,6 +46,7 @@ from daemon.server.launcher import Launcher
 from daemon.server.links import NodeLinks
 from daemon.server.liveness import status_of_silent
 from daemon.server.node_watch import NodeWatch
+from daemon.server.quarantine import Quarantine
 from daemon.server.ring import ChangeRing
 from daemon.state.changes import Changes
 from daemon.state.commands import AnyCommand, ClusterInit, NodeStatusUpdate
@@ -99,6 +100,7 @@ class Server:
             state, self._log.propose, self.clock, self.ids, region=self.config.region
         )
         self.clock.witness(state.time_ns)
+        self.quarantine = Quarantine(self.context)
         self.evaluation = EvaluationService(
             state,
             self._log.propose_nowait,
@@ -107,6 +109,7 @@ class Server:
             seed=self.ids.seed,
             new_id=self.ids.new,
             hang_s=self.config.hang_s,
+            failed_on=self.quarantine.failed_on,
         )
         self.admission = Admission(self.config.limits, self._load)
         self.context.admit = lambda what, stopping: self.admission.check(what, stopping=stopping)
@@ -115,6 +118,7 @@ class Server:
         self.deployments = DeploymentWatcher(self.context)
         self._log.attach(
             (
+                self.quarantine.observe,
                 self.evaluation.observe,
                 self.watch.observe,
                 self.ring.observe,
@@ -136,6 +140,7 @@ class Server:
         self._scope.spawn(self.launcher.run(), "launcher")
         self._scope.spawn(self.drainer.run(), "drainer")
         self._scope.spawn(self.deployments.run(), "deployments")
+        self._scope.spawn(self.quarantine.run(), "quarantine")
         self._scope.spawn(self._collect_regularly(), "collection")
         self._scope.spawn(self._watch_log(self._log), "log")
 
@@ -143,7 +148,9 @@ class Server:
         context = self.context
         allocs = AllocEndpoints(context)
         allocs.register_in(dispatcher)
-        JobEndpoints(context, DryRunner(context, self.evaluation.dry_run)).register_in(dispatcher)
+        JobEndpoints(
+            context, DryRunner(context, self.evaluation.dry_run, self.quarantine.failed_on)
+        ).register_in(dispatcher)
         JobListEndpoints(context).register_in(dispatcher)
         LaunchEndpoints(context, self.launcher).register_in(dispatcher)
         EvalEndpoints(context).register_in(dispatcher)

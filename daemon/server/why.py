@@ -8,6 +8,8 @@ Source: users/wants.md 1, 2.
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus, DesiredStatus, EvalStatus, JobType, TaskStateName
 from daemon.model.evaluation import Evaluation
@@ -16,6 +18,7 @@ from daemon.model.metrics import AllocMetric
 from daemon.rpc.messages import GroupWhy, JobWhyResponse
 from daemon.scheduler.explain import explain_metric
 from daemon.server.context import is_system
+from daemon.server.why_nodes import quarantine_lines
 from daemon.server.why_turn import limit_lines, waiting_for_turn
 from daemon.state.state import State
 
@@ -39,7 +42,9 @@ def why(state: State, job: Job) -> JobWhyResponse:
     evals = sorted(state.evals_by_job(*job.key), key=lambda e: (e.modify_index, e.create_index), reverse=True)
     blocked = next((e for e in evals if e.status == EvalStatus.BLOCKED), None)
     allocs = list(state.allocs_by_job(*job.key))
-    groups = tuple(_group(job, group, evals, allocs) for group in job.task_groups)
+    groups = tuple(
+        _with_nodes(state, job, _group(job, group, evals, allocs), allocs) for group in job.task_groups
+    )
     turn = waiting_for_turn(state, job)
     ok = not job.stop and not turn and all(not group.lines for group in groups)
     return JobWhyResponse(
@@ -99,6 +104,14 @@ def _group(job: Job, group: TaskGroup, evals: list[Evaluation], allocs: list[All
         lines=tuple(lines),
         metric=metric,
     )
+
+
+def _with_nodes(state: State, job: Job, found: GroupWhy, allocs: list[Allocation]) -> GroupWhy:
+    """With what is known of nodes, where the group has trouble."""
+    if not found.lines:
+        return found
+    mine = [alloc for alloc in allocs if alloc.task_group == found.group]
+    return replace(found, lines=(*found.lines, *quarantine_lines(state, job, found.metric, mine)))
 
 
 def _latest_metric(evals: list[Evaluation], group: str) -> AllocMetric | None:

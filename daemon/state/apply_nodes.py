@@ -27,7 +27,10 @@ def apply_node_register(draft: Draft, command: NodeRegister) -> None:
     pool = command.node.node_pool
     if pool not in BUILT_IN_POOLS and draft.tables.node_pools.get(pool) is None:
         draft.put_node_pool(NodePool(name=pool, create_index=draft.index, modify_index=draft.index))
-    node = replace(command.node, computed_class=computed_class(command.node))
+    # a node has no say in what is held against it.
+    node = replace(
+        command.node, computed_class=computed_class(command.node), quarantine=None, pardoned_at_ns=0
+    )
     if stored is None:
         event = NodeEvent(message="Node registered", subsystem="Cluster", timestamp_ns=draft.time_ns)
         node = replace(
@@ -48,6 +51,8 @@ def apply_node_register(draft: Draft, command: NodeRegister) -> None:
             scheduling_eligibility=stored.scheduling_eligibility,
             drain_strategy=stored.drain_strategy,
             last_drain=stored.last_drain,
+            quarantine=stored.quarantine,
+            pardoned_at_ns=stored.pardoned_at_ns,
             events=stored.events,
             epoch=stored.epoch,
             create_index=stored.create_index,
@@ -102,6 +107,19 @@ def apply_node_eligibility(draft: Draft, command: NodeEligibility) -> None:
             scheduling_eligibility=command.eligibility,
             events=(*stored.events, event)[-EVENTS_KEPT:],
         )
+    else:
+        node = stored
+    if command.eligibility == Eligibility.ELIGIBLE and stored.quarantine is not None:
+        event = NodeEvent(
+            message="Quarantine ended by an operator", subsystem="Quarantine", timestamp_ns=draft.time_ns
+        )
+        node = replace(
+            node,
+            quarantine=None,
+            pardoned_at_ns=draft.time_ns,
+            events=(*node.events, event)[-EVENTS_KEPT:],
+        )
+    if node is not stored:
         store_node(draft, stored, node)
     for evaluation in command.evaluations:
         draft.put_eval(evaluation)
@@ -120,6 +138,7 @@ def _shape(node: Node) -> tuple[object, ...]:
         node.status,
         node.drain_strategy,
         node.scheduling_eligibility,
+        node.quarantined,
         node.datacenter,
         node.node_class,
         node.node_pool,

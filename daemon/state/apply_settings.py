@@ -8,7 +8,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from daemon.model.errors import Conflict, EncampError, InvalidInput
-from daemon.model.scheduler_config import ALGORITHMS
+from daemon.model.scheduler_config import ALGORITHMS, QUARANTINE_MODES, QuarantineConfig
 from daemon.model.scopes import BUILT_IN_POOLS, DEFAULT
 from daemon.state.commands import (
     NamespaceDelete,
@@ -23,7 +23,7 @@ from daemon.state.draft import Draft
 def apply_scheduler_config(draft: Draft, command: SchedulerConfigSet) -> None:
     """Replace the settings; with `check_index` only if nobody else did meanwhile."""
     stored = draft.tables.scheduler_config
-    refused = _bad_algorithm(command.config.scheduler_algorithm)
+    refused = _bad_algorithm(command.config.scheduler_algorithm) or _bad_quarantine(command.config.quarantine)
     if refused is None and command.check_index is not None and command.check_index != stored.modify_index:
         refused = Conflict(
             f"the scheduler's settings are at index {stored.modify_index}, not {command.check_index}: "
@@ -100,3 +100,15 @@ def _bad_algorithm(algorithm: str) -> EncampError | None:
         return None
     known = " or ".join(ALGORITHMS)
     return InvalidInput(f"the scheduler's algorithm is {known}, not {algorithm!r}")
+
+
+def _bad_quarantine(config: QuarantineConfig) -> EncampError | None:
+    if config.mode not in QUARANTINE_MODES:
+        return InvalidInput(f"quarantine is {', '.join(QUARANTINE_MODES)}; not {config.mode!r}")
+    if config.jobs < 1:
+        return InvalidInput(f"quarantine after failures of at least 1 job, not {config.jobs}")
+    if not 0 <= config.share_percent <= 100:
+        return InvalidInput(f"the share of quarantined nodes is 0 to 100 percent, not {config.share_percent}")
+    if config.half_life_ns <= 0:
+        return InvalidInput(f"the half-life of failures is more than 0, not {config.half_life_ns} ns")
+    return None

@@ -15,7 +15,7 @@ from daemon.model.deployment import Deployment, DeploymentChange
 from daemon.model.enums import ClientStatus, Eligibility, NodeStatus
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
-from daemon.model.node import DrainStrategy, Node, NodeEvent
+from daemon.model.node import DrainStrategy, Node, NodeEvent, NodeQuarantine
 from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
 from daemon.model.scheduler_config import SchedulerConfig
 from daemon.model.scopes import Namespace, NodePool
@@ -146,6 +146,13 @@ class NodeEligibility(Command, frozen=True, kw_only=True):
 
     node_id: str
     eligibility: Eligibility
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+class NodesQuarantine(Command, frozen=True, kw_only=True):
+    """Marks of the leader: node id -> its quarantine; None ends it."""
+
+    marks: dict[str, NodeQuarantine | None]
     evaluations: tuple[Evaluation, ...] = ()
 
 
@@ -298,6 +305,7 @@ AnyCommand = (
     | NodeRegister
     | NodeStatusUpdate
     | NodeEligibility
+    | NodesQuarantine
     | NodeDrain
     | DrainsComplete
     | SchedulerConfigSet

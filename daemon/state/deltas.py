@@ -17,7 +17,7 @@ from daemon.model.resources import Usage
 
 #: `NodeFacts.state`: 0 takes new work, the rest say why not.
 READY = 0
-STATE_WORDS = ("ready", "initializing", "down", "disconnected", "ineligible", "draining")
+STATE_WORDS = ("ready", "initializing", "down", "disconnected", "ineligible", "draining", "quarantined")
 UNLIMITED = 2**62
 
 DRIVER_DETECTED = 1
@@ -84,7 +84,9 @@ def state_of(node: Node) -> int:
         return STATE_WORDS.index(node.status.value)
     if node.drain_strategy is not None:
         return STATE_WORDS.index("draining")
-    return READY if node.scheduling_eligibility == Eligibility.ELIGIBLE else STATE_WORDS.index("ineligible")
+    if node.scheduling_eligibility != Eligibility.ELIGIBLE:
+        return STATE_WORDS.index("ineligible")
+    return STATE_WORDS.index("quarantined") if node.quarantined else READY
 
 
 def facts_of(node: Node, row: int) -> NodeFacts:

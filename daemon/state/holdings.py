@@ -16,7 +16,7 @@ import numpy as np
 from msgspec.structs import replace
 
 from daemon.model.alloc import Allocation, AllocBlock
-from daemon.model.enums import CLIENT_TERMINAL
+from daemon.model.enums import CLIENT_TERMINAL, ClientStatus
 from daemon.state.alloc_rows import COLLECTED, NO_SLOT, ROW_BITS, ROW_MASK, Patch, Row, StoredBlock
 from daemon.state.block_columns import only_rows
 
@@ -39,6 +39,16 @@ def holdings(table: AllocTable) -> tuple[Iterator[AllocBlock], Iterator[Allocati
     blocks = (_block(table, entry, apart.get(entry.number, [])) for entry in table.blocks.values())
     singles = (table.get(alloc_id) for alloc_id in alone)
     return (block for block in blocks if block.count), (alloc for alloc in singles if alloc is not None)
+
+
+def failed_since(table: AllocTable, time_ns: int) -> Iterator[Allocation]:
+    """Failed allocations that changed after that time; one pass over the changed rows, which makes no others."""
+    found = []
+    for alloc_id, row in _rows(table):
+        facts = row if isinstance(row, Patch) else row.alloc
+        if facts.client_status == ClientStatus.FAILED and facts.modify_time_ns > time_ns:
+            found.append(alloc_id)
+    return (alloc for alloc in map(table.get, sorted(found)) if alloc is not None)
 
 
 def _rows(table: AllocTable) -> Iterator[tuple[str, Row]]:

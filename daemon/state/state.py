@@ -35,6 +35,7 @@ from daemon.state import (
     apply_jobs,
     apply_launches,
     apply_nodes,
+    apply_quarantine,
     apply_scaling,
     apply_settings,
     apply_tags,
@@ -44,7 +45,7 @@ from daemon.state.alloc_rows import NO_SLOT, pack
 from daemon.state.apply_plan import apply_plan
 from daemon.state.changes import TABLES, Changes
 from daemon.state.draft import Draft
-from daemon.state.holdings import holdings
+from daemon.state.holdings import failed_since, holdings
 from daemon.state.job_index import Children
 from daemon.state.newest import Found, Wanted, newest
 from daemon.state.scopes import Scopes
@@ -70,6 +71,7 @@ _APPLY: dict[type[c.Command], Callable[[Draft, Any], None]] = {
     c.NodeRegister: apply_nodes.apply_node_register,
     c.NodeStatusUpdate: apply_nodes.apply_node_status,
     c.NodeEligibility: apply_nodes.apply_node_eligibility,
+    c.NodesQuarantine: apply_quarantine.apply_quarantine,
     c.NodeDrain: apply_drains.apply_node_drain,
     c.DrainsComplete: apply_drains.apply_drains_complete,
     c.SchedulerConfigSet: apply_settings.apply_scheduler_config,
@@ -314,6 +316,10 @@ class State:
         For who counts usage anew; far cheaper than `allocs`. Do not apply while iterating.
         """
         return holdings(self._tables.allocs)
+
+    def failed_since(self, time_ns: int) -> Iterator[Allocation]:
+        """Failed allocations that changed after that time."""
+        return failed_since(self._tables.allocs, time_ns)
 
     def allocs_by_job(self, namespace: str, job_id: str) -> Iterator[Allocation]:
         """A job's allocations, each made as it is read."""

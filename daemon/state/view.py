@@ -5,9 +5,12 @@ Source: spec/scheduler.md 1.8, 6.5; daemon/model/plan.py.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus, JobType
 from daemon.model.evaluation import Evaluation
+from daemon.model.job import Job
 from daemon.model.node import Node
 from daemon.model.plan import EvalInput, NodeView
 from daemon.state.state import State
@@ -15,7 +18,18 @@ from daemon.state.state import State
 _BATCH = (JobType.BATCH, JobType.SYSBATCH)
 
 
-def eval_input(state: State, evaluation: Evaluation, now_ns: int, seed: int, attempt: int) -> EvalInput:
+#: (job, now_ns) -> node id -> how much its failures there count.
+FailedOn = Callable[[Job, int], dict[str, float]]
+
+
+def eval_input(
+    state: State,
+    evaluation: Evaluation,
+    now_ns: int,
+    seed: int,
+    attempt: int,
+    failed_on: FailedOn | None = None,
+) -> EvalInput:
     """All that the scheduler may know besides the fleet."""
     namespace, job_id = evaluation.namespace, evaluation.job_id
     versions = state.job_versions(namespace, job_id)
@@ -30,6 +44,7 @@ def eval_input(state: State, evaluation: Evaluation, now_ns: int, seed: int, att
         allocs=allocs,
         nodes=_nodes(state, allocs),
         deployment=state.latest_deployment(namespace, job_id),
+        failures=failed_on(job, now_ns) if job is not None and failed_on is not None else {},
         config=state.scopes.config_for(job.node_pool) if job is not None else state.scheduler_config,
         index=state.index,
         now_ns=now_ns,

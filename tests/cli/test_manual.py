@@ -19,6 +19,7 @@ PAGES = (
     "draining.md",
     "launched-jobs.md",
     "getting-started.md",
+    "quarantine.md",
     "simulate.md",
     "troubleshooting.md",
 )

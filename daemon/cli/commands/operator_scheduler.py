@@ -8,13 +8,14 @@ from typing import Any
 import click
 from msgspec.structs import replace
 
+from daemon.cli.durations import DURATION
 from daemon.cli.framework import command, json_option, option
 from daemon.cli.session import Session
-from daemon.cli.text import pairs
+from daemon.cli.text import pairs, span
 from daemon.cli.with_session import with_session
-from daemon.model.base import to_json
+from daemon.model.base import NS_PER_S, to_json
 from daemon.model.errors import InvalidInput
-from daemon.model.scheduler_config import ALGORITHMS, SchedulerConfig
+from daemon.model.scheduler_config import ALGORITHMS, QUARANTINE_MODES, SchedulerConfig
 from daemon.rpc.methods import SCHEDULER_GET_CONFIG, SCHEDULER_SET_CONFIG
 
 KINDS = ("system", "sysbatch", "batch", "service")
@@ -48,6 +49,12 @@ def get_config(session: Session, as_json: bool) -> None:
 @_switch("-memory-oversubscription", "Tasks may use more than they reserve, up to memory_max.")
 @_switch("-reject-job-registration", "Nobody may submit, dispatch or scale jobs.")
 @_switch("-pause-eval-broker", "Evaluations wait; what runs goes on.")
+@option(
+    "-quarantine", "quarantine", type=click.Choice(QUARANTINE_MODES), help="Of nodes where many jobs fail."
+)
+@option("-quarantine-jobs", "jobs", type=click.IntRange(1), help="So many jobs must have failed there.")
+@option("-quarantine-share", "share", type=click.IntRange(0, 100), help="Percent of a pool's nodes at most.")
+@option("-quarantine-half-life", "half_life_s", type=DURATION, help="Time in which failures fade to half.")
 @option("-check-index", "check", type=click.IntRange(min=0), default=None, help="Only if nobody changed it.")
 @json_option
 @with_session
@@ -61,6 +68,10 @@ def set_config(
     memory_oversubscription: bool | None,
     reject_job_registration: bool | None,
     pause_eval_broker: bool | None,
+    quarantine: str | None,
+    jobs: int | None,
+    share: int | None,
+    half_life_s: float | None,
     check: int | None,
     as_json: bool,
 ) -> None:
@@ -84,13 +95,17 @@ def set_config(
         "pause_eval_broker": pause_eval_broker,
     }
     changed = {name: value for name, value in given.items() if value is not None}
-    if not (changed or kinds):
+    marking = _quarantine(quarantine, jobs, share, half_life_s)
+    if not (changed or kinds or marking):
         raise InvalidInput("give at least one setting; `encamp operator scheduler get-config` shows them")
     # always checked against what was read here, so that two operators do not undo each other's changes
     answer = session.call(
         SCHEDULER_SET_CONFIG,
         scheduler_config=replace(
-            config, preemption_config=replace(config.preemption_config, **kinds), **changed
+            config,
+            preemption_config=replace(config.preemption_config, **kinds),
+            quarantine=replace(config.quarantine, **marking),
+            **changed,
         ),
         cas=True,
         modify_index=config.modify_index if check is None else check,
@@ -100,6 +115,19 @@ def set_config(
         return
     session.console.line("Scheduler configuration updated!")
     session.console.lines(_lines(answer.scheduler_config, color=session.console.color))
+
+
+def _quarantine(
+    mode: str | None, jobs: int | None, share: int | None, half_life_s: float | None
+) -> dict[str, Any]:
+    """What was given of its settings."""
+    given = {
+        "mode": mode,
+        "jobs": jobs,
+        "share_percent": share,
+        "half_life_ns": int(half_life_s * NS_PER_S) if half_life_s is not None else None,
+    }
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _lines(config: SchedulerConfig, *, color: bool) -> list[str]:
@@ -113,6 +141,10 @@ def _lines(config: SchedulerConfig, *, color: bool) -> list[str]:
         ("Memory Oversubscription", _word(config.memory_oversubscription_enabled)),
         ("Reject Job Registration", _word(config.reject_job_registration)),
         ("Pause Eval Broker", _word(config.pause_eval_broker)),
+        ("Quarantine", config.quarantine.mode),
+        ("Quarantine Jobs", str(config.quarantine.jobs)),
+        ("Quarantine Share", f"{config.quarantine.share_percent}%"),
+        ("Quarantine Half-Life", span(config.quarantine.half_life_ns / NS_PER_S)),
         ("Modify Index", str(config.modify_index)),
     ]
     return pairs(items, color=color)

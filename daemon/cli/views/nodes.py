@@ -10,7 +10,7 @@ from datetime import tzinfo
 
 from daemon.cli.drain_watch import deadline_words
 from daemon.cli.text import Cell, clean, iso, pairs, short, size, span, status, table
-from daemon.model.node import DrainMetadata, Node
+from daemon.model.node import DrainMetadata, Node, NodeQuarantine
 from daemon.rpc.messages import HostStatsResponse, NodeResponse, NodeStub
 
 
@@ -27,7 +27,7 @@ def node_list(stubs: Sequence[NodeStub], *, verbose: bool = False, color: bool =
             stub.name,
             stub.node_class,
             str(stub.drain).lower(),
-            status(stub.scheduling_eligibility),
+            status("quarantined" if stub.quarantine else stub.scheduling_eligibility),
             status(stub.status),
         ]
         for stub in stubs
@@ -54,12 +54,21 @@ def node_pairs(node: Node, *, time_ns: int = 0, color: bool = False, zone: tzinf
     ]
     if node.status_description:
         items.append(("Status Description", node.status_description))
+    mark = node.quarantine
+    if mark is not None:
+        items.append(("Quarantine", clean(_quarantine(mark, zone))))
     if node.drain_strategy is not None:
         items.append(("Drain Deadline", deadline_words(node.drain_strategy, time_ns)))
     if node.last_drain is not None:
         items.append(("Last Drain", _last_drain(node.last_drain, zone)))
     items += [("Host Volumes", ",".join(sorted(node.host_volumes))), ("Healthy Drivers", drivers)]
     return pairs(items, color=color)
+
+
+def _quarantine(mark: NodeQuarantine, zone: tzinfo | None) -> str:
+    """With effect or not, since when and why."""
+    word = f"no ({mark.held_back}), but due since" if mark.held_back else "since"
+    return f"{word} {iso(mark.since_ns, zone)}: {mark.reason}"
 
 
 def _last_drain(last: DrainMetadata, zone: tzinfo | None) -> str:

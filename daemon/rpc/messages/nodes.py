@@ -21,6 +21,8 @@ class NodeStub(Wire, frozen=True, kw_only=True):
     version: str = ""
     drain: bool = False
     scheduling_eligibility: str = "eligible"
+    #: why it takes no new work although it is eligible.
+    quarantine: str = ""
     status: str = ""
     status_description: str = ""
     drivers: dict[str, DriverInfo] = {}

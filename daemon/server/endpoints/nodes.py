@@ -326,6 +326,7 @@ def _stub(node: Node) -> m.NodeStub:
         version=node.attributes.get("nomad.version", ""),
         drain=node.drain_strategy is not None,
         scheduling_eligibility=node.scheduling_eligibility.value,
+        quarantine=node.quarantine.reason if node.quarantine is not None and node.quarantined else "",
         status=node.status.value,
         status_description=node.status_description,
         drivers=node.drivers,
