@@ -11,7 +11,7 @@ Source: Ongaro's thesis 4.1-4.2; spec/gossip-and-raft.md 3.3, 3.4.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from enum import IntEnum
 
 import msgspec
@@ -172,7 +172,3 @@ class MemberHistory:
             if config.index <= index:
                 found = config
         return found
-
-    def all(self) -> Sequence[Config]:
-        """Oldest first."""
-        return tuple(self._configs)

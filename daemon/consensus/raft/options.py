@@ -35,4 +35,3 @@ class RaftOptions(Strict, frozen=True, kw_only=True):
     reads_max: int = 8192
     #: a non-voter further behind than this is not promoted.
     promote_lag_entries: int = 250
-    members_max: int = 64

@@ -120,7 +120,7 @@ class Checker:
     def _config(self, host):
         core = host.core
         # what is committed may not be known as such here yet
-        open_ = [c.index for c in core._context.history.all() if c.index > self.last_committed]
+        open_ = [c.index for c in core._context.history._configs if c.index > self.last_committed]
         if len(open_) > 1:
             self.fail("one change at a time", host, f"entries {open_} are not committed")
 

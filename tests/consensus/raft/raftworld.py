@@ -136,6 +136,7 @@ class Host:
         self.world.at(self.world.rng.randrange(1, TICK + 1), self.tick, self.life)
 
     def crash(self):
+        self.world.note(self.id, "dies")
         rng = self.world.rng
         if self.writes and rng.random() < 0.5 and not self.is_full:
             # it reached the disk, but nobody was told
@@ -224,6 +225,8 @@ class Host:
         ready = self.writes.popleft()
         for index, term in self.disk.write(ready, self.received):
             self.world.checker.truncated(self, index, term)
+        if ready.to_persist:
+            self.world.note(self.id, "disk", self.disk.reach(), self.disk.hard_state.term)
         self.world.send(self, ready.messages_after_sync)
         last = ready.entries[-1] if ready.entries else ready.snapshot
         if last is not None:

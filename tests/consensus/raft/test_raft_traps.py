@@ -2,10 +2,18 @@
 
 from __future__ import annotations
 
+from unittest import mock
+
 import msgspec
 import pytest
 
 from daemon.consensus.port import Entry, EntryKind, Role
+from daemon.consensus.raft import core as core_module
+from daemon.consensus.raft.changing import Changing
+from daemon.consensus.raft.context import Context
+from daemon.consensus.raft.elections import Elections
+from daemon.consensus.raft.following import Following
+from daemon.consensus.raft.leading import Leading
 from daemon.consensus.raft.members import ChangeKind
 from daemon.consensus.raft.messages import (
     Append,
@@ -16,7 +24,9 @@ from daemon.consensus.raft.messages import (
     decode_message,
     encode_message,
 )
+from daemon.consensus.raft.progress import Progress, ProgressState
 from daemon.model.errors import PeerFault, Unavailable
+from tests.consensus.raft import test_raft_core as core_tests
 from tests.consensus.raft.raftmutants import hunt
 from tests.consensus.raft.raftscripts import figure_8, read_of_a_leader_that_was, snapshot_race
 from tests.consensus.raft.raftstory import ELECTION_MS, Story
@@ -458,3 +468,74 @@ def test_trap28_lost_entries_are_noticed_by_the_server_itself():
     assert b.core is not table.b.core
     table.b.tick(100)
     assert table.drop() == []
+
+
+def _asks_change_the_timer(self, message):
+    self._context.rearm()
+    self._context.silence = 0
+    return _on_request(self, message)
+
+
+def _tell_at_once(self):
+    if self.successor and not self._is_told:
+        self._is_told = True
+        self._tell(self.successor)
+
+
+_on_request = Elections.on_request
+
+#: rules whose loss costs liveness or tells later; each has a test above or in test_raft_core.py that sees it.
+LOSSES = {
+    "no check of the quorum": (
+        Leading, "_has_quorum", lambda self: True, core_tests.test_a_leader_without_a_quorum_steps_down,
+    ),
+    "votes while a leader lives": (
+        Context, "hears_leader", lambda self, asker: False, core_tests.test_votes_are_not_given_while_a_leader_lives,
+    ),
+    "a question resets the timer": (
+        Elections, "on_request", _asks_change_the_timer, test_trap24_a_question_changes_nothing_for_the_asked,
+    ),
+    "non-voters vote": (
+        Elections, "_may_vote", lambda self, message: True, test_trap19_a_non_voter_never_votes_and_a_promoted_one_does,
+    ),
+    "the removed are not told": (
+        Elections, "_knows_removed", lambda self, message: False,
+        test_trap18_a_server_removed_while_it_was_cut_off_is_told_so_and_disturbs_nobody,
+    ),
+    "a removed leader stays": (
+        Changing, "leave_if_removed", lambda self: None, core_tests.test_a_leader_removes_itself_and_hands_over,
+    ),
+    "promotion of one that lags": (
+        Changing, "_check_caught_up", lambda self, server_id: None,
+        core_tests.test_a_member_joins_without_a_vote_catches_up_and_is_promoted,
+    ),
+    "a successor is told too early": (
+        Changing, "flush", _tell_at_once,
+        core_tests.test_leadership_is_handed_over_when_the_successor_has_everything,
+    ),
+    "a window without end": (
+        Progress, "has_room", property(lambda self: self.state is not ProgressState.SNAPSHOT and not self.is_paused),
+        core_tests.test_appends_are_pipelined_within_the_window,
+    ),
+    "what is lost is not missed": (
+        Leading, "_send_empty", lambda self, peer: None, core_tests.test_a_lost_append_is_found_and_sent_again,
+    ),
+    "everything is acknowledged": (
+        Following, "_acknowledge",
+        lambda self, leader, index: _acknowledge(self, leader, self._context.log.last_index),
+        test_trap17_the_log_is_cut_only_where_it_differs,
+    ),
+    "nobody validates": (
+        core_module, "validate", lambda *arguments: None,
+        core_tests.test_messages_that_cannot_be_are_refused_and_change_nothing,
+    ),
+}  # fmt: skip
+_acknowledge = Following._acknowledge
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_the_loss_of_a_rule_is_seen(loss):
+    owner, name, value, test = LOSSES[loss]
+    test()
+    with mock.patch.object(owner, name, value), pytest.raises((Exception, pytest.fail.Exception)):
+        test()
