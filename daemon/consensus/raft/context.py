@@ -128,6 +128,10 @@ class Context:
             vote=self.vote,
             new=vote,
         )
+        if term > self.term:
+            # what waits for the disk belongs to the old term: the new leader may undo what it acknowledges
+            # before the disk has seen it, and nobody needs it any more
+            self.after_sync.clear()
         if (term, vote) != (self.term, self.vote):
             self.term, self.vote = term, vote
             self.is_hard_state_new = True

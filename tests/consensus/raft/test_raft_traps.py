@@ -131,6 +131,23 @@ def test_trap15_the_leader_counts_itself_only_when_its_disk_has_it():
     assert table.a.core.commit_index == 3
 
 
+def test_trap15_an_acknowledgement_is_not_sent_when_its_entries_never_reached_the_disk():
+    table = cluster()
+    c = table.c
+    old = Append(
+        cluster_id="c1", sender="a", receiver="c", term=2, config_index=1, prev_index=2, prev_term=2, commit=2,
+        entries=(Entry(index=3, term=2, kind=EntryKind.COMMAND), Entry(index=4, term=2, kind=EntryKind.COMMAND)),
+    )  # fmt: skip
+    new = msgspec.structs.replace(
+        old, sender="b", term=3, entries=(Entry(index=3, term=3, kind=EntryKind.NOOP),)
+    )
+    c.core.step("a", old)
+    c.core.step("b", new)  # in the same turn: 3 and 4 of term 2 are gone before they were written
+    c.work()
+    acks = [(receiver, m.index) for _, receiver, m in table.net if isinstance(m, AppendResponse)]
+    assert acks == [("b", 3)]
+
+
 def test_trap16_figure_8():
     figure_8()
 
