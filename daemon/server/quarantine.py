@@ -41,6 +41,8 @@ class Quarantine:
         self._context = context
         self._wakeup = asyncio.Event()
         self._marked: set[str] = set()
+        #: nodes that changed since the last look; None: all may have, or the settings have.
+        self._changed: set[str] | None = None
         self.scores = FailureScores(self._config.half_life_ns)
         self._read_all()
 
@@ -62,6 +64,8 @@ class Quarantine:
             self._read_all()
             return
         for before, after in changes.nodes:
+            if after is not None and self._changed is not None and after.serving:
+                self._changed.add(after.id)
             if after is not None and after.quarantine is not None:
                 self._marked.add(after.id)
             elif before is not None:
@@ -74,6 +78,8 @@ class Quarantine:
             if new is not None and _is_failure(old, new):
                 self._count(new, changes.time_ns)
                 self._wakeup.set()
+        if "settings" in changes.tables:
+            self._changed = None
         if "settings" in changes.tables or (changes.nodes and (self._marked or len(self.scores))):
             self._wakeup.set()
 
@@ -83,6 +89,7 @@ class Quarantine:
         self._marked = {node.id for node in state.nodes() if node.quarantine is not None}
         for alloc in state.failed_since(now_ns - _REMEMBERED * self.scores.half_life_ns):
             self._count(alloc, alloc.modify_time_ns)
+        self._changed = None
         self._wakeup.set()
 
     def _count(self, alloc: Allocation, time_ns: int) -> None:
@@ -105,6 +112,8 @@ class Quarantine:
                 await self._look()
             except EncampError as error:
                 log.warning("nodes were not marked this time: %s", error)
+                # what was to be looked at has been taken; all of it is looked at again
+                self._changed = None
             # many failures on many nodes take no more than a fifth of the loop's time
             took_s = self._context.clock.mono_s() - began
             await asyncio.sleep(min(LOOK_S, max(PACE_S, 4 * took_s)))
@@ -118,9 +127,12 @@ class Quarantine:
         if config.half_life_ns != self.scores.half_life_ns:
             self.scores.retune(config.half_life_ns, now_ns)
         self.scores.prune(now_ns)
-        if not (self._marked or len(self.scores)):
+        changed, self._changed = self._changed, set()
+        touched = self.scores.take_touched()
+        if not (self._marked or touched or (len(self.scores) and changed != set())):
             return
-        marks = step(state.nodes(), self.scores, config, now_ns)
+        only = None if changed is None else changed | touched
+        marks = step(state.nodes(), self.scores, config, now_ns, only)
         if not marks:
             return
         for node_id, mark in sorted(marks.items()):

@@ -13,7 +13,7 @@ Source: users/wants.md 18.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 
 from daemon.model.base import NS_PER_S
@@ -46,13 +46,25 @@ class _Suspect:
         return (not self.node.quarantined, -self.score, self.node.id)
 
 
-def step(nodes: Iterable[Node], scores: FailureScores, config: QuarantineConfig, now_ns: int) -> Marks:
-    """Node id -> its new mark, None: none any more; nodes whose mark stays are not named."""
+def step(
+    nodes: Iterable[Node],
+    scores: FailureScores,
+    config: QuarantineConfig,
+    now_ns: int,
+    only: Collection[str] | None = None,
+) -> Marks:
+    """Node id -> its new mark, None: none any more; nodes whose mark stays are not named.
+
+    `only`: nodes of which something is new besides that failures fade; the rest, but for marked ones, are passed over.
+    """
     pools: dict[str, list[Node]] = {}
     for node in nodes:
         pools.setdefault(node.node_pool, []).append(node)
     marks: Marks = {}
-    blames = scores.blames(now_ns) if config.mode != OFF else {}
+    blames: Blames = {}
+    for node in (each for pool in pools.values() for each in pool) if config.mode != OFF else ():
+        if only is None or node.quarantine is not None or node.id in only:
+            blames[node.id] = scores.blames(node.id, now_ns)
     for name in sorted(pools):
         _pool(name, pools[name], blames, config, now_ns, marks)
     return marks

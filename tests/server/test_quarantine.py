@@ -12,7 +12,7 @@ from daemon.model.base import NS_PER_S
 from daemon.model.enums import ClientStatus, JobType
 from daemon.model.errors import EncampError
 from daemon.model.node import Node, NodeQuarantine
-from daemon.model.policies import Constraint, ReschedulePolicy
+from daemon.model.policies import Constraint, ParameterizedConfig, ReschedulePolicy
 from daemon.model.scheduler_config import ON, QuarantineConfig, SchedulerConfig
 from daemon.rpc import messages as m
 from daemon.rpc import methods
@@ -83,7 +83,7 @@ async def fail_once(kit: Kit, node: Node, job_id: str) -> None:
     )
     [alloc] = kit.live(job_id)
     await kit.report(node, alloc, ClientStatus.FAILED, exit_code=1)
-    [blames] = kit.server.quarantine.scores.blames(time.time_ns()).values()
+    blames = kit.server.quarantine.scores.blames(node.id, time.time_ns())
     assert [blame.job[1] for blame in blames] == [job_id]
 
 
@@ -130,11 +130,11 @@ async def test_a_mark_ends_by_itself_when_the_failures_have_faded(kit: Kit) -> N
 async def test_system_jobs_come_to_a_node_that_is_released(kit: Kit) -> None:
     await switch(kit, mode=ON, share_percent=100)
     bad = await kit.node("n1")
-    await kit.server.propose(
-        NodesQuarantine(time_ns=time.time_ns(), marks={bad.id: NodeQuarantine(reason="r")})
-    )
+    await fail_jobs(kit, bad)
+    await kit.until("the quarantine", lambda: stored(kit, bad).quarantined)
     await kit.run_and_settle(make_job("sys", type=JobType.SYSTEM))
-    # nothing speaks against it: the next look releases it
+    assert not kit.live("sys")
+    await switch(kit, mode="off")
     await kit.until("the system job", lambda: kit.live("sys"))
     assert stored(kit, bad).quarantine is None
 
@@ -183,7 +183,7 @@ async def test_a_new_leader_reads_the_failures_from_the_state(tmp_path: Path) ->
         await kit.close()
     kit = await Kit(ServerConfig(data_dir=tmp_path)).start()
     try:
-        assert set(kit.server.quarantine.scores.blames(time.time_ns())) == {bad.id}
+        assert kit.server.quarantine.scores.nodes() == [bad.id]
         await kit.node("n2")
         await kit.node("n3")
         await kit.until("the quarantine", lambda: stored(kit, bad).quarantined)
@@ -194,7 +194,7 @@ async def test_a_new_leader_reads_the_failures_from_the_state(tmp_path: Path) ->
         await kit.close()
     kit = await Kit(ServerConfig(data_dir=tmp_path)).start()
     try:
-        assert kit.server.quarantine.scores.blames(time.time_ns()) == {}
+        assert kit.server.quarantine.scores.nodes() == []
     finally:
         await kit.close()
 
@@ -210,6 +210,44 @@ async def test_a_mark_that_was_decided_before_an_operators_word_is_dropped(kit: 
     changes = await kit.server.propose(NodesQuarantine(time_ns=now, marks={**mark, "nobody": None}))
     assert stored(kit, node).quarantine is None
     assert "operator" in changes.dropped[node.id] and "no such node" in changes.dropped["nobody"]
+
+
+async def test_what_fails_when_it_is_stopped_counts_for_nothing(kit: Kit) -> None:
+    node = await kit.node("n1")
+    await kit.run_and_settle(make_job("web"))
+    [alloc] = kit.live("web")
+    await kit.report(node, alloc, ClientStatus.RUNNING)
+    stop = await kit.call(methods.JOB_DEREGISTER, m.JobDeregisterRequest(id="web"))
+    await kit.settled(stop.eval_id)
+    await kit.report(node, alloc, ClientStatus.FAILED, exit_code=137)
+    await kit.report(node, alloc, ClientStatus.FAILED, exit_code=137)
+    assert kit.allocs("web")[0].client_status == ClientStatus.FAILED
+    assert len(kit.server.quarantine.scores) == 0
+
+
+async def test_launched_jobs_count_as_their_parent_and_a_report_counts_once(kit: Kit) -> None:
+    node = await kit.node("n1")
+    await kit.run(
+        make_job(
+            "encode",
+            type=JobType.BATCH,
+            parameterized_job=ParameterizedConfig(),
+            group={"reschedule_policy": NEVER},
+        )
+    )
+    for _ in range(3):
+        answer = await kit.call(methods.JOB_DISPATCH, m.JobDispatchRequest(job_id="encode"))
+        await kit.settled(answer.eval_id)
+        [alloc] = kit.live(answer.dispatched_job_id)
+        await kit.report(node, alloc, ClientStatus.FAILED, exit_code=1)
+        await kit.report(node, alloc, ClientStatus.FAILED, exit_code=1)
+    [blame] = kit.server.quarantine.scores.blames(node.id, time.time_ns())
+    assert blame.job == ("default", "encode") and blame.tally.count == 3 and blame.weight == 1.0
+    child = kit.server.context.state.job("default", answer.dispatched_job_id)
+    assert child is not None
+    assert kit.server.quarantine.failed_on(child, time.time_ns()) == {node.id: 1.0}
+    await switch(kit, mode="off")
+    assert kit.server.quarantine.failed_on(child, time.time_ns()) == {}
 
 
 @pytest.mark.parametrize(
