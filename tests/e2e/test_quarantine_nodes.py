@@ -81,6 +81,11 @@ def test_a_node_that_ruins_its_work_is_named_quarantined_avoided_and_released(
 
     # one of one would be all there is
     server.run("operator", "scheduler", "set-config", "-quarantine", "on", "-quarantine-share", "50")
+    settings = server.run("operator", "scheduler", "get-config").stdout
+    assert re.search(r"Quarantine Share +(= )?50%", settings) and re.search(r"Half-Life +(= )?30m", settings)
+    none = ("operator", "scheduler", "set-config", "-quarantine-half-life", "0s")
+    refused = server.run(*none, check=False)
+    assert refused.returncode == 1 and "half-life" in refused.stderr
     wait_for(
         "the share to hold it back", lambda: "at most 0 of the 1" in str(record()["Quarantine"]), limit_s=30
     )

@@ -17,6 +17,8 @@ class Twin:
     nodes: list[Node]
     job: Job
     loose: bool = False
+    #: node id -> how much the job's failures there count.
+    failures: dict[str, float] = field(default_factory=dict)
     #: node id -> cpu, memory, disk, allocations.
     used: dict[str, list[int]] = field(default_factory=dict)
 
@@ -69,6 +71,8 @@ class Twin:
         if affinities:
             won = sum(one.weight for one in affinities if self.liked(node, one))
             terms.append(won / sum(abs(one.weight) for one in affinities))
+        if self.failures:
+            terms.append(-self.failures.get(node.id, 0.0))
         spreads = (*self.job.spreads, *self.group.spreads)
         whole = sum(spread.weight for spread in spreads)
         boost = sum(self.boost(node, spread, spread.weight / whole) for spread in spreads)

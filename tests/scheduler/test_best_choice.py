@@ -5,6 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from daemon.model.job import Job
 from daemon.model.node import Node
 from daemon.model.plan import EvalInput
 from daemon.model.policies import Affinity, Constraint, Spread, SpreadTarget
@@ -43,6 +44,8 @@ AFFINITIES = st.lists(
     ),
     max_size=3,
 )
+#: number of a node -> how much the job's failures there count.
+FAILURES = st.dictionaries(st.integers(0, 8), st.floats(0.02, 1.0), max_size=4)
 
 
 @st.composite
@@ -71,6 +74,14 @@ def _nodes(drawn: list[tuple[int, int, int, int, str | None]]) -> list[Node]:
     ]
 
 
+def _failures(nodes: list[Node], failed: dict[int, float], job: Job) -> dict[str, float]:
+    """Of nodes that are there. Beside affinities none: the worst sums, below -2, rank as one where a job spreads."""
+    group = job.task_groups[0]
+    if job.affinities or group.affinities:
+        return {}
+    return {nodes[i].id: worth for i, worth in failed.items() if i < len(nodes)}
+
+
 @settings(max_examples=250, deadline=None)
 @given(
     NODES,
@@ -82,6 +93,7 @@ def _nodes(drawn: list[tuple[int, int, int, int, str | None]]) -> list[Node]:
     st.lists(_spread(), max_size=3),
     st.booleans(),
     st.integers(0, 5),
+    FAILURES,
 )
 def test_every_choice_is_the_best_by_brute_force(
     drawn: list[tuple[int, int, int, int, str | None]],
@@ -93,6 +105,7 @@ def test_every_choice_is_the_best_by_brute_force(
     spreads: list[Spread],
     loose: bool,
     seed: int,
+    failed: dict[int, float],
 ) -> None:
     network = (Network(dynamic_ports=tuple(Port(label=f"p{i}") for i in range(ports))),) if ports else ()
     nodes = _nodes(drawn)
@@ -108,10 +121,11 @@ def test_every_choice_is_the_best_by_brute_force(
         group, constraints=RULES[rule], affinities=tuple(affinities[0]), spreads=tuple(spreads[:1])
     )
     config = SchedulerConfig(scheduler_algorithm="spread" if loose else "binpack")
-    input_ = EvalInput(evaluation=make_eval(job), job=job, seed=seed, config=config)
+    failures = _failures(nodes, failed, job)
+    input_ = EvalInput(evaluation=make_eval(job), job=job, seed=seed, config=config, failures=failures)
     attempt = schedule(input_, make_fleet(nodes))
     chosen = [block.row(i).node_id for block in attempt.plan.blocks for i in range(block.count)]
-    Twin(nodes, job, loose).check(chosen)
+    Twin(nodes, job, loose, failures).check(chosen)
     assert attempt.evaluation.queued_allocations["web"] == count - len(chosen)
 
 
@@ -122,6 +136,7 @@ def test_every_choice_is_the_best_by_brute_force(
     AFFINITIES,
     st.lists(_spread(), max_size=2),
     st.booleans(),
+    FAILURES,
 )
 def test_one_by_one_and_in_bulk_are_the_same_choice(
     drawn: list[tuple[int, int, int, int, str | None]],
@@ -129,6 +144,7 @@ def test_one_by_one_and_in_bulk_are_the_same_choice(
     affinities: list[Affinity],
     spreads: list[Spread],
     loose: bool,
+    failed: dict[int, float],
 ) -> None:
     """Picking, placing and picking again against the twin, and the parts that are shown make up the score."""
     nodes = _nodes(drawn)
@@ -136,9 +152,11 @@ def test_one_by_one_and_in_bulk_are_the_same_choice(
     job = make_job(group)
     config = SchedulerConfig(scheduler_algorithm="spread" if loose else "binpack")
     fleet = make_fleet(nodes)
-    placer = Placer(EvalInput(evaluation=make_eval(job), job=job, config=config), job, fleet, Ids(1, "e", 1))
+    failures = _failures(nodes, failed, job)
+    input_ = EvalInput(evaluation=make_eval(job), job=job, config=config, failures=failures)
+    placer = Placer(input_, job, fleet, Ids(1, "e", 1))
     ranker = placer.view(group).ranker
-    twin, chosen, shown = Twin(nodes, job, loose), [], Twin(nodes, job, loose)
+    twin, chosen, shown = Twin(nodes, job, loose, failures), [], Twin(nodes, job, loose, failures)
     for _ in range(count):
         row = ranker.pick()
         assert ranker.best_rows(1) == ([row] if row >= 0 else [])

@@ -159,6 +159,23 @@ def test_affinities_of_job_group_and_task_are_one_part_of_the_score() -> None:
     assert w.live()[0].node_id == "node-1"
 
 
+def test_recent_failures_are_a_part_of_the_score_and_only_where_there_are_any() -> None:
+    w = MiniWorld([make_node("0", cpu=1000), make_node("1", cpu=4000)])
+    [block] = w.run(make_job(make_group(count=1)), failures={"node-0": 0.5, "gone": 1.0}).plan.blocks
+    assert block.metrics is not None
+    parts = {score.node_id: score.scores for score in block.metrics.score_meta_data}
+    assert {node_id: part["recent-failures"] for node_id, part in parts.items()} == {
+        "node-0": -0.5,
+        "node-1": 0.0,
+    }
+    assert w.live()[0].node_id == "node-1"
+    v = MiniWorld([make_node("0", cpu=1000), make_node("1", cpu=4000)])
+    [block] = v.run(make_job(make_group(count=1)), failures={"gone": 1.0}).plan.blocks
+    assert block.metrics is not None
+    assert all("recent-failures" not in score.scores for score in block.metrics.score_meta_data)
+    assert v.live()[0].node_id == "node-0"
+
+
 def test_an_affinity_is_a_wish_not_a_rule() -> None:
     w = MiniWorld([make_node("0", meta={"rack": "r0"})])
     w.run(make_job(make_group(affinities=(_affinity(weight=100),))))

@@ -201,6 +201,19 @@ def test_the_kept_sums_are_those_of_all_failures(steps: list[tuple[Any, ...]]) -
                 assert found[job] == pytest.approx(expected, abs=4 * FADED)
 
 
+@given(st.lists(st.tuples(st.integers(0, 7), st.integers(0, 9), st.integers(0, HALF // 2)), max_size=80))
+def test_looking_at_what_is_new_finds_what_looking_at_all_finds(failures: list[tuple[int, int, int]]) -> None:
+    scores, config, now = FailureScores(HALF), QuarantineConfig(mode=ON, share_percent=30), T0
+    nodes = {f"n{n}": node(f"n{n}") for n in range(8)}
+    for where, job, pause in failures:
+        now += pause
+        scores.add(f"n{where}", key(f"j{job}"), now)
+        marks = step(nodes.values(), scores, config, now, scores.take_touched())
+        nodes.update((id_, node(id_, quarantine=mark)) for id_, mark in marks.items())
+        # a job that fails on one node speaks less against the others: nothing is found there that was not before
+        assert step(nodes.values(), scores, config, now) == {}
+
+
 _AGES = st.integers(min_value=0, max_value=6 * HALF)
 
 
