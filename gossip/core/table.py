@@ -1,8 +1,10 @@
 """The member table: one record a name, the ring of those who are probed, and the news that waits for a name. Pure.
 
 Theory: records of the dead and of those who left stay as tombstones, so that old news cannot raise them; they are not
-in the ring. The ring is shuffled; a new member enters at a random place, which bounds the time to its first probe
-without favouring anybody. News about an unknown name waits (bounded, a few minutes) until the member is introduced.
+in the ring. The ring is shuffled, half by half, so that the time between two probes of one member has no long tail
+(a whole shuffle allows almost two rounds); a new member enters at a random place, which bounds the time to its first
+probe without favouring anybody. News about an unknown name waits (bounded, a few minutes) until the member is
+introduced.
 Not here: deciding what to believe (membership.py).
 """
 
@@ -178,8 +180,16 @@ class Table:
             for record in self.ring:
                 record.in_ring = record.living or keep(record)
             self.ring = [record for record in self.ring if record.in_ring]
-            self._rng.shuffle(self.ring)
+            self._shuffle()
         return None
+
+    def _shuffle(self) -> None:
+        """A new order for the next round, each half in itself: nobody waits for longer than a round and a half."""
+        middle = (len(self.ring) + 1) // 2
+        early, late = self.ring[:middle], self.ring[middle:]
+        self._rng.shuffle(early)
+        self._rng.shuffle(late)
+        self.ring = early + late
 
     def pick(self, count: int, fits: Callable[[Record], bool]) -> list[Record]:
         """Up to `count` random members of the ring that fit.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import random
 from collections.abc import Callable
 
 import msgspec
@@ -24,6 +26,32 @@ REFERENCE: dict[tuple[str, int], tuple[float, float, float, float]] = {
     ("wan", 10): (38.8, 46.2, 0.57, 0.96),
     ("wan", 100): (69.8, 80.6, 1.22, 1.70),
 }
+
+
+def ideal_death(timing: Timing, size: int, count: int = 4000) -> tuple[float, float]:
+    """p50 and p95 of the time to a burial if news needed no time: what independent round robins can reach at best.
+
+    Each survivor probes the dead at a uniform moment of its round and suspects it at the end of that interval; the
+    first suspicion's timer falls with each further accuser (reference 1.2, 1.5).
+    """
+    source = random.Random(size)
+    interval_s, suspicion = timing.probing.interval_s, timing.suspicion
+    wanted = suspicion.mult - 2 if size - 2 >= suspicion.mult - 2 else 0
+    shortest_s = suspicion.mult * max(1.0, math.log10(size)) * interval_s
+    longest_s = suspicion.max_mult * shortest_s
+    found = []
+    for _ in range(count):
+        suspects = sorted(source.uniform(0, (size - 1) * interval_s) + interval_s for _ in range(size - 1))
+        if wanted < 1:
+            found.append(suspects[0] + shortest_s)
+            continue
+        ends = []
+        for accusers, at_s in enumerate(suspects[: wanted + 1]):
+            share = math.log(accusers + 1) / math.log(wanted + 1)
+            timeout_s = max(shortest_s, longest_s - share * (longest_s - shortest_s))
+            ends.append(max(suspects[0] + timeout_s, at_s))
+        found.append(min(ends))
+    return percentile(found, 0.5), percentile(found, 0.95)
 
 
 def percentile(values: list[float], share: float) -> float:

@@ -15,7 +15,7 @@ from gossip.memory.world import World
 from gossip.model import Status
 from tests.gossip.checkers import Watcher
 from tests.gossip.cluster import address_of, all_see, config_of, joined, warm
-from tests.gossip.measure import REFERENCE, death, percentile, spread, trials, without_repair
+from tests.gossip.measure import REFERENCE, death, ideal_death, percentile, spread, trials, without_repair
 from tests.gossip.schedule import story
 
 
@@ -128,14 +128,34 @@ def test_no_false_death_with_a_starved_member_and_loss(seed: int, hours: float) 
 
 
 @pytest.mark.parametrize(
-    ("preset", "size", "count"), [("lan", 3, 60), ("lan", 10, 40), ("lan", 25, 20), ("wan", 10, 30)]
+    ("preset", "size", "count"),
+    [("lan", 3, 300), ("lan", 5, 200), ("lan", 10, 120), ("lan", 25, 30), ("wan", 3, 200), ("wan", 10, 120)],
 )
 def test_times_are_within_the_reference(preset: str, size: int, count: int) -> None:
-    """Ours may be faster (probes carry news too), never slower than the reference's p95 by a fifth."""
+    """Within the reference's figures, or, where its few trials fell short of what can be, within the best possible.
+
+    Beside them stands what the news itself may need, and a twentieth for the luck of so many trials.
+    """
     timing = without_repair(PRESETS[preset])
-    _, death_p95, _, spread_p95 = REFERENCE[preset, size]
-    assert percentile(trials(timing, size, count, 0.0, death), 0.95) <= death_p95 * 1.2
-    assert percentile(trials(timing, size, count, 0.0, spread), 0.95) <= spread_p95 * 1.2
+    death_p50, death_p95, _, spread_p95 = REFERENCE[preset, size]
+    best_p50, best_p95 = ideal_death(timing, size)
+    deaths = trials(timing, size, count, 0.0, death)
+    assert percentile(deaths, 0.5) <= max(death_p50, best_p50 + spread_p95) * 1.05
+    assert percentile(deaths, 0.95) <= max(death_p95, best_p95 + spread_p95) * 1.05
+    assert percentile(trials(timing, size, min(count, 60), 0.0, spread), 0.95) <= spread_p95 * 1.2
+
+
+def test_nobody_waits_for_a_probe_longer_than_a_round_and_a_half() -> None:
+    world = World(5)
+    [host, *_] = warm(world, 9, LAN)
+    table = host.core.context.table
+    last: dict[str, int] = {}
+    for step in range(400):
+        record = table.next_target(lambda _: True)
+        assert record is not None
+        assert step - last.get(record.name, step) <= 12
+        last[record.name] = step
+    assert len(last) == 8
 
 
 @pytest.mark.slow
