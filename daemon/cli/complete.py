@@ -9,7 +9,7 @@ import click
 from daemon.cli import connect
 from daemon.cli.framework import settings_of
 from daemon.model.errors import EncampError
-from daemon.rpc.methods import ALLOC_LIST, EVAL_LIST, JOB_LIST, NODE_LIST, Method
+from daemon.rpc.methods import ALLOC_LIST, DEPLOYMENT_LIST, EVAL_LIST, JOB_LIST, NODE_LIST, Method
 
 _MOST = 200
 
@@ -27,6 +27,11 @@ def allocs(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[
 def evals(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
     """Ids of evaluations."""
     return _ids(ctx, EVAL_LIST, "evaluations", incomplete)
+
+
+def deployments(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:
+    """Ids of deployments."""
+    return _ids(ctx, DEPLOYMENT_LIST, "deployments", incomplete)
 
 
 def nodes(ctx: click.Context, param: click.Parameter, incomplete: str) -> list[str]:

@@ -20,7 +20,7 @@ from daemon.model.alloc import Allocation
 from daemon.model.base import NS_PER_S
 from daemon.model.errors import DeadlineExceeded, NotFound, NotLeader, Unavailable
 from daemon.model.job import Job
-from daemon.rpc.methods import ALLOC_LIST, EVAL_GET, JOB_GET, JOB_LATEST_DEPLOYMENT, Method
+from daemon.rpc.methods import ALLOC_LIST, DEPLOYMENT_GET, EVAL_GET, JOB_DEPLOYMENTS, JOB_GET, Method
 
 A = TypeVar("A")
 POLL_S = 1.0
@@ -28,6 +28,8 @@ PAUSE_S = 0.1
 PATIENCE_S = 30.0
 #: an evaluation that nobody works on for so long is a fault of the servers.
 EVAL_LIMIT_S = 300.0
+#: a rollout has deadlines of its own; this one only keeps a script from waiting for ever.
+ROLLOUT_S = 24 * 3600.0
 
 
 class Follower:
@@ -137,16 +139,49 @@ class Follower:
         rollout = RolloutWatch(job.id, version, until_healthy=until_healthy, verbose=self._verbose)
 
         def step() -> Verdict | None:
-            # Read after the allocations: what it says of their health, they say as well.
-            row = self.fetch(JOB_LATEST_DEPLOYMENT, id=job.id).deployment
+            # Read after the allocations: what it says of their health, they say as well. A job that was taken
+            # back has a newer deployment already.
+            listed = self.fetch(JOB_DEPLOYMENTS, id=job.id).deployments
+            row = next((each for each in listed if each.job_version == version), None)
             news, ended = rollout.step(row)
             lines, verdict = judge.step(
                 time.monotonic(), self.allocs, patient=rollout.patient(row), forgiven=rollout.forgiven(row)
             )
             self.say([*news, *lines])
+            if (
+                ended is None
+                and verdict is not None
+                and verdict.exit_code == 0
+                and row is not None
+                and row.active
+            ):
+                # its version is not known to be good before the rollout has ended.
+                return None
             return ended or verdict
 
         return self._until(job.id, step, limit_s) or self._late(job.id, "healthy", limit_s)
+
+    def rollout(self, deployment_id: str, limit_s: float = ROLLOUT_S) -> Verdict:
+        """Follow a deployment to its end; canaries that wait for a person do not end it."""
+        until = time.monotonic() + limit_s
+        watch: RolloutWatch | None = None
+        self._index = 0
+        while True:
+            row = self.changed(DEPLOYMENT_GET, id=deployment_id).deployment
+            if row is None:
+                raise NotFound(f"deployment {deployment_id} was collected while it was followed")
+            if watch is None:
+                watch = RolloutWatch(row.job_id, row.job_version, until_healthy=True, verbose=self._verbose)
+            lines, verdict = watch.step(row)
+            self.say([*lines, *watch.progress(row)])
+            if verdict is None and not row.active:
+                text = f'Job "{row.job_id}": version {row.job_version} is rolled out'
+                verdict = Verdict(Outcome.HEALTHY, text)
+            if verdict is not None:
+                return self.end(verdict)
+            if time.monotonic() > until:
+                text = f'Deployment "{short(deployment_id)}" is still {row.status} after {span(limit_s)}'
+                return self.end(Verdict(Outcome.TIMED_OUT, text))
 
     def completion(self, job: Job, version: int, limit_s: float) -> Verdict:
         """Follow a batch job to its end."""

@@ -10,9 +10,10 @@ from collections.abc import Sequence
 from daemon.cli.session import Session
 from daemon.cli.text import table
 from daemon.model.alloc import Allocation
+from daemon.model.deployment import Deployment
 from daemon.model.errors import InvalidInput, NotFound
 from daemon.rpc.messages import JobStub, NodeStub
-from daemon.rpc.methods import ALLOC_LIST, EVAL_LIST, JOB_LIST, NODE_LIST
+from daemon.rpc.methods import ALLOC_LIST, DEPLOYMENT_LIST, EVAL_LIST, JOB_LIST, NODE_LIST
 
 _SHOWN = 20
 _UUID_CHARS = 36
@@ -86,6 +87,20 @@ def eval_id(session: Session, typed: str) -> str:
         "encamp eval list",
     )
     return found[at].id
+
+
+def deployment(session: Session, typed: str) -> Deployment:
+    """The deployment of that id or prefix."""
+    check_prefix(typed, "deployment")
+    found = [row for page in session.pages(DEPLOYMENT_LIST, prefix=typed) for row in page.deployments]
+    at = pick(
+        typed,
+        [(row.id, row.job_id, str(row.job_version), row.status) for row in found],
+        ("ID", "Job", "Version", "Status"),
+        "deployment",
+        "encamp deployment list",
+    )
+    return found[at]
 
 
 def node(session: Session, typed: str) -> NodeStub:

@@ -9,7 +9,7 @@ Source: spec/nomad-surface.md E1; users/wants.md 3.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from daemon.cli.judge import Outcome, Verdict
 from daemon.cli.text import clean, short
@@ -27,6 +27,7 @@ class RolloutWatch:
     until_healthy: bool = False
     verbose: bool = False
     _said: str = ""
+    _stood: dict[str, tuple[int, int]] = field(default_factory=dict)
 
     def step(self, deployment: Deployment | None) -> tuple[list[Line], Verdict | None]:
         """Lines for what has changed, and the verdict when the deployment gives one."""
@@ -38,6 +39,23 @@ class RolloutWatch:
         if not self.until_healthy and waits_for_a_person(deployment):
             return lines, self._promotable(deployment)
         return lines, None
+
+    def progress(self, deployment: Deployment) -> list[Line]:
+        """How far each group is, when that has changed."""
+        lines = []
+        for name, group in sorted(deployment.task_groups.items()):
+            stands = (group.healthy_allocs, group.unhealthy_allocs)
+            if self._stood.get(name) == stands:
+                continue
+            self._stood[name] = stands
+            bad = f", {group.unhealthy_allocs} unhealthy" if group.unhealthy_allocs else ""
+            wanted = (
+                group.desired_total
+                if group.promoted
+                else max(group.desired_canaries, 0) or group.desired_total
+            )
+            lines.append(Line(f'Group "{clean(name)}": {group.healthy_allocs} of {wanted} healthy{bad}'))
+        return lines
 
     def patient(self, deployment: Deployment | None) -> bool:
         """True while only the deployment's own deadlines count."""

@@ -43,6 +43,15 @@ job "web" {
   }
 }
 """
+ROLLOUT = Deployment(
+    id="d5f3a000-1111-4222-8333-444455556666",
+    job_id="web",
+    job_version=3,
+    task_groups={
+        "front": GroupDeployment(desired_total=4, desired_canaries=1, healthy_allocs=1, placed_allocs=1)
+    },
+    status_description="the rollout is under way; its canaries wait to be promoted",
+)
 METRIC = AllocMetric(nodes_evaluated=1, nodes_exhausted=1, dimension_exhausted={"memory": 1})
 
 
@@ -72,7 +81,7 @@ def serve_run(
         methods.JOB_GET,
         m.JobResponse(job=make_job(type=type, status="dead" if type == "batch" else "running")),
     )
-    agent.on(methods.JOB_LATEST_DEPLOYMENT, m.DeploymentResponse())
+    agent.on(methods.JOB_DEPLOYMENTS, m.DeploymentListResponse())
     steps = iter(allocs) if hasattr(allocs, "__next__") else itertools.repeat(allocs)
     agent.on(methods.ALLOC_LIST, lambda _: m.AllocListResponse(allocations=tuple(next(steps))))
 
@@ -113,7 +122,9 @@ def test_run_ends_at_canaries_or_goes_on_behind_them(
     serve_run(agent, allocs=[running(healthy=promoted or None)])
     group = GroupDeployment(desired_canaries=1, healthy_allocs=1, promoted=promoted, desired_total=1)
     row = Deployment(id=ALLOC_2, job_id="web", task_groups={"front": group}, status_description="under way")
-    agent.on(methods.JOB_LATEST_DEPLOYMENT, m.DeploymentResponse(deployment=row))
+    over = msgspec.structs.replace(row, status=DeploymentStatus.SUCCESSFUL)
+    steps = itertools.chain([row], itertools.repeat(over if promoted else row))
+    agent.on(methods.JOB_DEPLOYMENTS, lambda _: m.DeploymentListResponse(deployments=(next(steps),)))
     result = encamp("run", "-until", until, str(job_file))
     assert result.code == 0 and words in result.out
     assert "running: under way" in result.out
@@ -130,7 +141,8 @@ def test_run_exits_1_when_its_rollout_fails(agent: ScriptedAgent, encamp: Encamp
     )
     running_row = msgspec.structs.replace(row, status=DeploymentStatus.RUNNING)
     steps = itertools.chain([running_row, running_row], itertools.repeat(row))
-    agent.on(methods.JOB_LATEST_DEPLOYMENT, lambda _: m.DeploymentResponse(deployment=next(steps)))
+    newer = Deployment(id=EVAL, job_id="web", job_version=1)
+    agent.on(methods.JOB_DEPLOYMENTS, lambda _: m.DeploymentListResponse(deployments=(newer, next(steps))))
     result = encamp("run", str(job_file))
     assert result.code == 1 and "rolled back to version 3" in result.out
     assert "the rollout of version 0 is failed" in result.out
@@ -296,6 +308,7 @@ def test_status_lists_and_shows_one(agent: ScriptedAgent, encamp: Encamp) -> Non
     agent.on(methods.JOB_GET, m.JobResponse(job=make_job(), summary={"front": m.JobSummary(running=1)}))
     agent.on(methods.ALLOC_LIST, m.AllocListResponse(allocations=(running(),)))
     agent.on(methods.EVAL_LIST, m.EvalListResponse(evaluations=(make_eval(),)))
+    agent.on(methods.JOB_LATEST_DEPLOYMENT, m.DeploymentResponse(deployment=ROLLOUT))
     assert "web  service" in encamp("status").out
     assert json.loads(encamp("status", "-json").out)[0]["ID"] == "web"
     one = encamp("status", "-evals", "we")
@@ -313,6 +326,7 @@ def test_status_shows_what_is_missing(agent: ScriptedAgent, encamp: Encamp) -> N
     agent.on(methods.JOB_GET, m.JobResponse(job=make_job()))
     agent.on(methods.ALLOC_LIST, m.AllocListResponse())
     agent.on(methods.EVAL_LIST, m.EvalListResponse(evaluations=(blocked,)))
+    agent.on(methods.JOB_LATEST_DEPLOYMENT, m.DeploymentResponse())
     agent.on(methods.EVAL_GET, m.EvalResponse(evaluation=blocked))
     out = encamp("status", "web").out
     assert "Placement Failure" in out and "encamp job why web" in out and "No allocations placed" in out
@@ -466,6 +480,7 @@ def test_status_of_a_periodic_job_shows_its_launches(agent: ScriptedAgent, encam
     )
     agent.on(methods.ALLOC_LIST, m.AllocListResponse())
     agent.on(methods.EVAL_LIST, m.EvalListResponse())
+    agent.on(methods.JOB_LATEST_DEPLOYMENT, m.DeploymentResponse())
     out = encamp("job", "status", "nightly").out
     assert "Next Periodic Launch = 2065-01-24T05:20:00Z (in" in out
     assert "0 pending, 1 running, 4 dead" in out

@@ -22,6 +22,7 @@ PAGES = (
     "quarantine.md",
     "simulate.md",
     "troubleshooting.md",
+    "updates.md",
 )
 BLOCK = re.compile(r"^```(\w+)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 

@@ -71,7 +71,12 @@ def history(
         if number:
             session.console.line()
         items = [("Version", str(each.version)), ("Stable", str(each.stable).lower())]
-        session.console.lines(pairs([*items, ("Submit Date", iso(each.submit_time_ns))]))
+        items.append(("Submit Date", iso(each.submit_time_ns)))
+        if each.version_tag is not None:
+            items.append(("Tag Name", each.version_tag.name))
+            if each.version_tag.description:
+                items.append(("Tag Description", each.version_tag.description))
+        session.console.lines(pairs(items))
         if with_diff and at < len(answer.diffs):
             session.console.lines(["Diff        =", *_diff(answer.diffs[at], session.console.color)])
 

@@ -10,12 +10,13 @@ import click
 from daemon.cli import complete, resolve
 from daemon.cli.framework import command, json_option, option, verbose_option
 from daemon.cli.session import Session
+from daemon.cli.views import deployments as deployment_view
 from daemon.cli.views import jobs as view
 from daemon.cli.views import launches as launch_view
 from daemon.cli.views.metrics import failures
 from daemon.cli.with_session import with_session
 from daemon.model.base import to_json
-from daemon.rpc.methods import ALLOC_LIST, EVAL_GET, EVAL_LIST, JOB_GET, JOB_LIST
+from daemon.rpc.methods import ALLOC_LIST, EVAL_GET, EVAL_LIST, JOB_GET, JOB_LATEST_DEPLOYMENT, JOB_LIST
 
 
 @command("status", example="encamp job status\nencamp job status -evals web")
@@ -58,6 +59,7 @@ def _one(
     answer = session.call(JOB_GET, id=stub.id, **at)
     allocs = [each for page in session.pages(ALLOC_LIST, job=stub.id, **at) for each in page.allocations]
     evals = [each for page in session.pages(EVAL_LIST, job=stub.id, **at) for each in page.evaluations]
+    latest = session.call(JOB_LATEST_DEPLOYMENT, id=stub.id, **at).deployment
     console = session.console
     if as_json:
         whole = {
@@ -66,6 +68,7 @@ def _one(
             "NextLaunch": answer.next_launch_ns,
             "Children": answer.children,
             "Summary": answer.summary,
+            "LatestDeployment": latest,
             "Allocations": allocs,
             "Evaluations": evals,
         }
@@ -83,6 +86,8 @@ def _one(
         explained = session.call(EVAL_GET, id=blocked.id, **at)
         console.section("Placement Failure", failures(blocked.failed_tg_allocs, explained.explanations))
         console.line(f"`encamp job why {stub.id}` says what would place it.")
+    if latest is not None:
+        console.section("Latest Deployment", deployment_view.whole(latest, **verbose_color))
     if not all_allocs:
         allocs = [each for each in allocs if each.job_version == answer.job.version or not each.terminal]
     rows = view.alloc_table(allocs, time.time_ns(), **verbose_color)
