@@ -139,6 +139,9 @@ class Reconciler:
         if rollout.canarying:
             decision.base = self._base(allocs)
         decision.stops = [self._as_lost(stop) for stop in decision.stops]
+        # what is surplus is over: nobody waits for it to come back.
+        over = {stop.alloc.id for stop in decision.stops}
+        decision.unknown = [(due, alloc) for due, alloc in decision.unknown if alloc.id not in over]
         return decision
 
     def _as_lost(self, stop: Stop) -> Stop:

@@ -207,6 +207,18 @@ def test_unknown_ones_are_no_surplus_and_are_not_told_of_changes() -> None:
     assert original.id not in {update.alloc_id for update in plan.in_place} and not plan.stops
 
 
+def test_what_is_surplus_when_its_node_goes_out_of_sight_is_over_and_waited_for_by_nobody() -> None:
+    w = world(job_of(3, replace=False))
+    last = max(w.live(), key=lambda alloc: alloc.index)
+    node(w, last.node_id, NodeStatus.DISCONNECTED)
+    smaller = msgspec.structs.replace(job_of(2, replace=False), version=1, job_modify_index=20)
+    attempt = w.run(smaller)
+    assert [stop.alloc_id for stop in attempt.plan.stops] == [last.id]
+    marked = {mark.alloc_id for mark in attempt.plan.marks}
+    assert last.id not in marked and w.allocs[last.id].client_status == ClientStatus.LOST
+    assert w.run(smaller).plan.empty
+
+
 def test_stop_on_client_after_holds_the_group_until_it_must_have_ended() -> None:
     disconnect = DisconnectStrategy(stop_on_client_after_ns=10 * SECOND)
     job = make_job(make_group(count=2, disconnect=disconnect))
