@@ -21,11 +21,12 @@ from daemon.model.resources import AllocatedPort
 from daemon.state.columns import Ints
 from daemon.state.deltas import amounts
 from daemon.state.fleet import Fleet
+from daemon.state.units import UnitBook, units_of
 from daemon.state.usage import ports_of, usage_of
 
 _MANY = 1 << 40
 FULL = "has no room for it any more"
-_Held = tuple[int, tuple[int, int, int, int], tuple[int, ...]]
+_Held = tuple[int, tuple[int, int, int, int], tuple[int, ...], tuple[str, ...]]
 AllocOf = Callable[[str], Allocation | None]
 
 
@@ -38,7 +39,8 @@ class Room:
         self._delta: Ints | None = None
         self._freed_ports: dict[int, set[int]] = {}
         self._taken_ports: dict[int, set[int]] = {}
-        #: replacement -> what it replaces: (row, usage, ports).
+        self._units = UnitBook(fleet.units)
+        #: replacement -> what it replaces: (row, usage, ports, units).
         self._tied: dict[str, _Held] = {}
         #: placement -> what is ended to make room for it, on its node.
         self._pushed_out: dict[str, list[_Held]] = {}
@@ -49,7 +51,7 @@ class Room:
             row = self.fleet.row_of.get(alloc.node_id, -1)
             if row < 0:
                 continue
-            held = row, amounts(usage_of(alloc.allocated_resources)), ports_of(alloc)
+            held = row, amounts(usage_of(alloc.allocated_resources)), ports_of(alloc), units_of(alloc)
             if stop.desired_status == DesiredStatus.EVICT:
                 self._pushed_out.setdefault(stop.replaced_by, []).append(held)
             elif stop.replaced_by:
@@ -57,6 +59,7 @@ class Room:
             else:
                 self.take(row, held[1], -1)
                 self._freed_ports.setdefault(row, set()).update(held[2])
+                self._units.free(row, held[3])
 
     def place(self, alloc: Allocation, row: int) -> tuple[AllocatedPort, ...] | str:
         """Take room and ports for one allocation: its ports as they can be had, or why not.
@@ -66,30 +69,39 @@ class Room:
         """
         pushed_out = [held for held in self._pushed_out.get(alloc.id, ()) if held[0] == row]
         before = self._freed_ports.get(row, set()).copy()
-        for _, usage, ports in pushed_out:
+        for _, usage, ports, units in pushed_out:
             self.take(row, usage, -1)
+            self._units.free(row, units)
             self._freed_ports.setdefault(row, set()).update(ports)
         settled = self._place(alloc, row)
         if isinstance(settled, str) and pushed_out:
             self._freed_ports[row] = before
-            for _, usage, _ in pushed_out:
+            for _, usage, _, units in pushed_out:
                 self.take(row, usage, 1)
+                self._units.take(row, units)
         return settled
 
     def _place(self, alloc: Allocation, row: int) -> tuple[AllocatedPort, ...] | str:
         usage = amounts(usage_of(alloc.allocated_resources))
-        row_of_tied, before, kept = self._tied.get(alloc.id, (-1, (0, 0, 0, 0), ()))
+        units = units_of(alloc)
+        row_of_tied, before, kept, kept_units = self._tied.get(alloc.id, (-1, (0, 0, 0, 0), (), ()))
         freed = self._freed_ports.setdefault(row, set())
         mine = set(kept) - freed if row_of_tied == row else set()
         if row_of_tied == row:
             self.take(row, before, -1)
             freed |= mine
+            self._units.free(row, kept_units)
         ports: tuple[AllocatedPort, ...] | str = FULL
-        if self.fits(row, usage):
+        if taken := [unit for unit in units if self._units.taken(row, unit)]:
+            ports = f"has {taken[0]} in use by now"
+        elif self.fits(row, usage):
             ports = self.settle_ports(row, alloc.allocated_resources.shared.ports)
         freed -= mine
+        if row_of_tied == row:
+            self._units.take(row, kept_units)
         if not isinstance(ports, str):
             self.take(row, usage, 1)
+            self._units.take(row, units)
             if row_of_tied == row:
                 # either of the two will be there, never both.
                 rest = [max(0, old - new) for old, new in zip(before, usage, strict=True)]

@@ -290,16 +290,22 @@ BLOCKS: dict[str, ApiBlock] = {
         {"SELinuxLabel": "selinux_label"},
     ),
     "resources": ApiBlock(
-        {"CPU": "cpu", "MemoryMB": "memory", "MemoryMaxMB": "memory_max"},
-        {"Networks": ("network", "network", "")},
+        {"CPU": "cpu", "Cores": "cores", "MemoryMB": "memory", "MemoryMaxMB": "memory_max"},
+        {"Networks": ("network", "network", ""), "Devices": ("device", "device", "Name")},
         {
-            "Cores": "cores",
             "SecretsMB": "secrets",
-            "Devices": "device",
             "NUMA": "numa",
             "IOPS": "iops",
             "DiskMB": "disk",
         },
+    ),
+    "device": ApiBlock(
+        {"Count": "count"},
+        {
+            "Constraints": ("constraint", "constraint", ""),
+            "Affinities": ("affinity", "affinity", ""),
+        },
+        {"Name": ""},
     ),
     "logs": ApiBlock(
         {

@@ -61,9 +61,7 @@ UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("volume", "attachment_mode"): ("",),
     ("volume", "mount_options"): (),
     ("volume_mount", "selinux_label"): ("",),
-    ("resources", "cores"): (0,),
     ("resources", "secrets"): (0,),
-    ("resources", "device"): (),
     ("resources", "numa"): (),
     ("logs", "enabled"): (True,),
 }

@@ -36,6 +36,29 @@ class NodeNetwork(Wire, frozen=True, kw_only=True):
     mbits: int = 1000
 
 
+class DeviceInstance(Wire, frozen=True, kw_only=True):
+    """One device."""
+
+    id: str
+    healthy: bool = True
+    health_description: str = ""
+
+
+class NodeDevice(Wire, frozen=True, kw_only=True):
+    """A group of equal devices. An attribute's value may carry a unit: `16 GiB`, `1590 MHz`."""
+
+    vendor: str
+    type: str
+    name: str
+    attributes: dict[str, str] = {}
+    instances: tuple[DeviceInstance, ...] = ()
+
+    @property
+    def key(self) -> str:
+        """vendor/type/name."""
+        return f"{self.vendor}/{self.type}/{self.name}"
+
+
 class NodeResources(Wire, frozen=True, kw_only=True):
     """Totals of a node, before what is reserved. MHz, MB."""
 
@@ -44,8 +67,14 @@ class NodeResources(Wire, frozen=True, kw_only=True):
     memory_mb: int = 0
     disk_mb: int = 0
     networks: tuple[NodeNetwork, ...] = ()
+    devices: tuple[NodeDevice, ...] = ()
     min_dynamic_port: int = 20000
     max_dynamic_port: int = 32000
+
+    @property
+    def core_mhz(self) -> int:
+        """What one core counts for."""
+        return self.cpu_shares // self.total_cores if self.total_cores else 0
 
 
 class NodeReserved(Wire, frozen=True, kw_only=True):

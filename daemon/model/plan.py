@@ -131,6 +131,8 @@ class Neighbour(Wire, frozen=True, kw_only=True):
     max_parallel: int = 0
     usage: Usage
     ports: tuple[int, ...] = ()
+    #: cores and instances of devices (daemon/state/units.py).
+    units: tuple[str, ...] = ()
 
     @property
     def group_key(self) -> tuple[str, str, str]:

@@ -69,6 +69,15 @@ class AllocatedPort(Wire, frozen=True, kw_only=True):
     ignore_collision: bool = False
 
 
+class AllocatedDevice(Wire, frozen=True, kw_only=True):
+    """Instances of one device group that a task was given."""
+
+    vendor: str
+    type: str
+    name: str
+    device_ids: tuple[str, ...] = ()
+
+
 class AllocatedTask(Wire, frozen=True, kw_only=True):
     """What one task of an allocation was given."""
 
@@ -76,6 +85,7 @@ class AllocatedTask(Wire, frozen=True, kw_only=True):
     reserved_cores: tuple[int, ...] = ()
     memory_mb: int = 0
     memory_max_mb: int = 0
+    devices: tuple[AllocatedDevice, ...] = ()
 
 
 class AllocatedShared(Wire, frozen=True, kw_only=True):

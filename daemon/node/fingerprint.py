@@ -111,7 +111,10 @@ class Fingerprints:
                     for device, ip, mbits in result.resources.networks
                 )
         return NodeResources(
-            **facts,
+            cpu_shares=facts.get("cpu_shares", 0),
+            total_cores=facts.get("total_cores", 0),
+            memory_mb=facts.get("memory_mb", 0),
+            disk_mb=facts.get("disk_mb", 0),
             networks=networks,
             min_dynamic_port=config.min_dynamic_port,
             max_dynamic_port=config.max_dynamic_port,

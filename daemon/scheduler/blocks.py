@@ -19,7 +19,8 @@ from daemon.scheduler import reschedule
 from daemon.scheduler.decision import Replace
 from daemon.scheduler.ports import choose_ports
 from daemon.scheduler.ranker import Ranker
-from daemon.scheduler.usage import group_resources
+from daemon.scheduler.unit_ask import Given
+from daemon.scheduler.usage import group_resources, with_units
 from daemon.state.columns import Ints
 
 if TYPE_CHECKING:
@@ -40,16 +41,26 @@ def block_of(
     *,
     canary: bool = False,
 ) -> AllocBlock:
-    """Place one allocation on each of `rows` (they may repeat) and write them as columns."""
+    """Place one allocation on each of `rows` and write them as columns.
+
+    Rows may repeat; of a group that asks for cores or devices it is one at a time.
+    """
     fleet, working = placer.fleet, placer.working
     distinct, positions, counts = _tallied(rows)
-    if ranker.ports:
+    resources = group_resources(group, placer.input.config)
+    if ranker.units:
+        [row] = rows
+        given = ranker.given(row)
+        if given is None:
+            raise _nothing_free("cores or devices", group, row, placer)
+        resources = with_units(resources, given)
+        ports = _place_with_ports(placer, group, rows, ranker, tuple(given.names()))
+    elif ranker.ports:
         ports = _place_with_ports(placer, group, rows, ranker)
     else:
         working.place_many(distinct, counts, group.name, ranker.ask)
         ports = []
     nodes = distinct.tolist()
-    resources = group_resources(group, placer.input.config)
     return AllocBlock(
         namespace=placer.job.namespace,
         job_id=placer.job.id,
@@ -90,21 +101,24 @@ def _tallied(rows: list[int]) -> tuple[Ints, Ints, Ints]:
 
 
 def _place_with_ports(
-    placer: Placer, group: TaskGroup, rows: list[int], ranker: Ranker
+    placer: Placer, group: TaskGroup, rows: list[int], ranker: Ranker, units: tuple[str, ...] = ()
 ) -> list[tuple[AllocatedPort, ...]]:
     """Ports for each row. The ranker counted them, so that they are there."""
     chosen = []
     for row in rows:
         ports = choose_ports(placer.working, row, ranker.ports, placer.ids)
         if ports is None:
-            raise InvariantBroken(
-                "the ranker offered a node without free ports",
-                group=group.name,
-                node_id=placer.fleet.ids[row],
-            )
-        placer.working.place(row, group.name, ranker.ask, (port.value for port in ports))
+            raise _nothing_free("ports", group, row, placer)
+        numbers = (port.value for port in ports)
+        placer.working.place(row, group.name, ranker.ask_at(row), numbers, units)
         chosen.append(ports)
     return chosen
+
+
+def _nothing_free(what: str, group: TaskGroup, row: int, placer: Placer) -> InvariantBroken:
+    return InvariantBroken(
+        f"the ranker offered a node without free {what}", group=group.name, node_id=placer.fleet.ids[row]
+    )
 
 
 def _columns(
@@ -135,11 +149,12 @@ def row_of(
     request: Replace,
     row: int,
     ports: tuple[AllocatedPort, ...],
+    given: Given,
     metric: AllocMetric,
 ) -> Allocation:
     """One allocation with a predecessor."""
     job, previous = placer.job, request.previous
-    resources = group_resources(group, placer.input.config)
+    resources = with_units(group_resources(group, placer.input.config), given)
     tracker = previous.reschedule_tracker
     if request.reschedule and group.reschedule_policy is not None:
         tracker = reschedule.tracker_of_replacement(previous, group.reschedule_policy, placer.input.now_ns)

@@ -20,6 +20,7 @@ from daemon.model.job import Job, TaskGroup
 from daemon.model.policies import Constraint
 from daemon.scheduler.operators import DISTINCT
 from daemon.scheduler.targets import constraint_mask, escapes, remember
+from daemon.scheduler.unit_ask import UnitAsk, offers, unit_ask
 from daemon.state.columns import Column, Mask
 from daemon.state.deltas import DRIVER_DETECTED, DRIVER_HEALTHY, VOLUME_READ_ONLY
 from daemon.state.fleet import Fleet
@@ -96,6 +97,9 @@ def feasibility_checks(job: Job, group: TaskGroup, fleet: Fleet) -> list[Check]:
         if network.mode not in ("host", "none", ""):
             mask = _present(fleet, f"mode.{network.mode}")
             checks.append(Check("network", f'network mode "{network.mode}" missing', mask, network.mode))
+    ask = unit_ask(group)
+    if ask:
+        checks.extend(_by_the_piece(fleet, ask))
     for request in group.volumes.values():
         checks.extend(_volume(fleet, request.source or request.name, request.read_only))
     return checks
@@ -135,6 +139,22 @@ def _driver(fleet: Fleet, driver: str) -> list[Check]:
     if sick.any():
         # a node without the driver fails one check, not two.
         checks.append(Check("driver_health", f"driver {driver} unhealthy", healthy | ~detected, driver))
+    return checks
+
+
+def _by_the_piece(fleet: Fleet, ask: UnitAsk) -> list[Check]:
+    """Nodes that could give the cores and devices if nothing were in use."""
+    checks = []
+    if ask.cores:
+        mask = np.zeros(fleet.length, dtype=np.bool_)
+        for row, (count, _, kept) in fleet.units.cores.items():
+            mask[row] = count - sum(core < count for core in kept) >= ask.core_count
+        checks.append(Check("cores", "too few cores", mask, ask.core_count))
+    if ask.devices:
+        mask = np.zeros(fleet.length, dtype=np.bool_)
+        for row, devices in fleet.units.devices.items():
+            mask[row] = offers(devices, ask)
+        checks.append(Check("device", "missing devices", mask, ask))
     return checks
 
 

@@ -18,6 +18,7 @@ from daemon.model.policies import Constraint
 from daemon.scheduler.feasible import Check
 from daemon.scheduler.report import GroupView, distinct_checks, room_checks
 from daemon.scheduler.targets import column_of
+from daemon.scheduler.unit_lack import core_words, device_words
 from daemon.state.columns import Ints, Mask
 from daemon.state.deltas import STATE_WORDS
 from daemon.state.fleet import RESOURCES
@@ -122,6 +123,10 @@ class Shortfall:
         if kind == "ports":
             free = int(self.view.ranker.working.free_dynamic[row])
             return f"it has {free} free dynamic ports, {check.subject} are needed"
+        if kind in ("cores", "free_cores"):
+            return core_words(self.view.ranker.working, row, check.subject)
+        if kind in ("device", "free_device"):
+            return device_words(self.view.ranker.working, row, check.subject)
         free = max(0, self._free(kind, row))
         return f"{kind}: {free} {_UNITS[kind]} free of {self._whole(kind, row)}, {check.subject} needed"
 
@@ -186,6 +191,10 @@ _SIMPLE = {
     "driver_health": "repair driver {subject} on {name} ({nodes} lack only that)",
     "volume": 'offer host volume "{subject}" on {name} ({nodes} lack only that)',
     "volume_access": 'ask for host volume "{subject}" read-only, or make it writable on {name}',
+    "cores": "ask for fewer cores, or add a node that has {subject} ({nodes} lack only that)",
+    "free_cores": "free {subject} cores on {name}, or add a node",
+    "device": "add a node with the devices, or repair those of {name} ({nodes} lack only that)",
+    "free_device": "free the devices that are in use on {name}, or add a node with more",
     "network": 'offer a network of mode "{subject}" on {name}',
     "distinct_hosts": "add a node, lower the count, or drop distinct_hosts ({nodes} hold the job already)",
     "distinct_property": "add a node with a new value, or raise the limit of distinct_property",

@@ -31,6 +31,7 @@ from daemon.scheduler.preempt import Found, Preemption, enabled
 from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.report import GroupView, build_metric
 from daemon.scheduler.score import CLOSED
+from daemon.scheduler.unit_ask import unit_ask
 from daemon.scheduler.usage import group_resources
 from daemon.scheduler.wishes import Wishes, wishes_of
 from daemon.scheduler.working import Working
@@ -129,6 +130,7 @@ class Placer:
             distinct=distinct_rules(self.job, group, self.working),
             wishes=self._wishes_of(group),
             one_a_row=one_a_row,
+            units=unit_ask(group),
         )
         return GroupView(self.job, group.name, self.fleet, self.location, checks, ranker, only)
 
@@ -188,16 +190,18 @@ class Placer:
             row = room.row
         fits = row >= 0 and ranker.keys[row] != CLOSED
         ports = choose_ports(self.working, row, ranker.ports, self.ids) if fits else None
-        if ports is None:
+        given = ranker.given(row) if fits else None
+        if ports is None or given is None:
             if freed >= 0:
                 ranker.changed(self.working.unstop(previous))
             return False
-        self.working.place(row, group.name, ranker.ask, (port.value for port in ports))
+        ask = ranker.ask_at(row)
+        self.working.place(row, group.name, ask, (port.value for port in ports), given.names())
         if freed >= 0:
-            self.working.close_pair(previous, row, ranker.ask)
+            self.working.close_pair(previous, row, ask)
             ranker.changed(freed)
         ranker.changed(row)
-        alloc = row_of(self, group, request, row, ports, metric)
+        alloc = row_of(self, group, request, row, ports, given, metric)
         if room is not None:
             alloc = self._preempting(alloc, room, placed)
         placed.allocs.append(alloc)
@@ -269,6 +273,9 @@ class Placer:
         canary: bool = False,
     ) -> None:
         ranker = view.ranker
+        if ranker.units:
+            self._fresh_by_one(group, ranker, indexes, metric, placed, canary=canary)
+            return
         rows = ranker.take(len(indexes))
         for start in range(0, len(rows), BLOCK_ROWS):
             part = slice(start, min(start + BLOCK_ROWS, len(rows)))
@@ -280,6 +287,39 @@ class Placer:
         for index in rest:
             if not self.push_out(group, ranker, -1, index, metric, placed, canary=canary):
                 placed.failed += 1
+
+    def _fresh_by_one(
+        self,
+        group: TaskGroup,
+        ranker: Ranker,
+        indexes: list[int],
+        metric: AllocMetric,
+        placed: Placed,
+        *,
+        canary: bool = False,
+    ) -> None:
+        """Groups that ask for cores or devices: what each is given is its own."""
+        for index in indexes:
+            row = ranker.pick()
+            if row >= 0:
+                self.one_at(group, ranker, row, index, metric, placed, canary=canary)
+            elif not self.push_out(group, ranker, -1, index, metric, placed, canary=canary):
+                placed.failed += 1
+
+    def one_at(
+        self,
+        group: TaskGroup,
+        ranker: Ranker,
+        row: int,
+        index: int,
+        metric: AllocMetric,
+        placed: Placed,
+        *,
+        canary: bool = False,
+    ) -> None:
+        """Place one on a row that can take it."""
+        placed.allocs.append(block_of(self, group, [row], [index], ranker, metric, canary=canary).row(0))
+        ranker.changed(row)
 
     def push_out(
         self,

@@ -22,6 +22,7 @@ from daemon.model.scheduler_config import PreemptionConfig
 from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.report import GroupView, distinct_checks
 from daemon.scheduler.score import steps
+from daemon.scheduler.unit_victims import unit_victims
 from daemon.scheduler.victims import choose_victims, preemption_score
 from daemon.scheduler.working import Working
 from daemon.state.columns import Ints
@@ -71,7 +72,10 @@ class Preemption:
         working = self.working
         ports = [port.value for port in ranker.ports.exclusive if working.port_taken(row, port.value)]
         free = (working.fleet.capacity[:, row] - working.used[:, row]).tolist()
-        victims = choose_victims(ranker.ask, free, ports, held, self.gone)
+        holders = unit_victims(working, row, ranker.units, held)
+        if holders is None:
+            return None
+        victims = choose_victims(ranker.ask_at(row), free, ports, held, self.gone, holders)
         if not victims:
             return None
         low, high = int(working.fleet.port_min[row]), int(working.fleet.port_max[row])
@@ -103,7 +107,7 @@ class Preemption:
     def evict(self, row: int, victims: list[Neighbour]) -> None:
         """They go: their room and ports are the plan's."""
         for victim in victims:
-            self.working.free(row, amounts(victim.usage), victim.ports)
+            self.working.free(row, amounts(victim.usage), victim.ports, victim.units)
             self.known[row].remove(victim)
             self.gone[victim.group_key] = self.gone.get(victim.group_key, 0) + 1
 

@@ -42,6 +42,7 @@ from daemon.scheduler.score import (
 from daemon.scheduler.spread import Spreads
 from daemon.scheduler.spread_take import SpreadTake
 from daemon.scheduler.standing import columns_of, shortage, standing, ties_of
+from daemon.scheduler.unit_ask import DEVICES, NO_UNITS, Given, UnitAsk, choose_units
 from daemon.scheduler.wishes import BOOST, NO_WISHES, Wishes
 from daemon.scheduler.working import Working
 from daemon.state.columns import Ints, Mask
@@ -65,6 +66,7 @@ class Ranker:
         distinct: list[Distinct],
         wishes: Wishes = NO_WISHES,
         one_a_row: bool = False,
+        units: UnitAsk = NO_UNITS,
     ) -> None:
         self.working = working
         self.group = group
@@ -78,7 +80,9 @@ class Ranker:
         self.worth = wishes.worth
         self.rate = loose if wishes.loose else binpack
         #: parts of the score that every row has.
-        self.terms = 1 + len(wishes.parts)
+        self.terms = 1 + len(wishes.parts) + bool(units.weight)
+        #: cores and devices; with any, every row is looked at by itself.
+        self.units = units
         self.spreads = wishes.spreads
         #: nothing but packing and anti-affinity: the fleet's keys hold where the group is not.
         self.plain = self.worth is None and self.spreads is None
@@ -124,6 +128,26 @@ class Ranker:
             self._close(working.rows_with_port(port.value))
         for rule in self.distinct:
             self._close(np.flatnonzero(~rule.open_rows(working)))
+        if self.units:
+            self._one_by_one()
+
+    def _one_by_one(self) -> None:
+        """Rows of a group that asks for cores or devices: what they have by the piece is in no column."""
+        for row in np.flatnonzero(self.left > 0).tolist():
+            self.left[row] = self._room(row)
+            self.keys[row] = self._key(row) if self.left[row] > 0 else CLOSED
+
+    def given(self, row: int) -> Given | None:
+        """Cores and devices of one more there; None when they are not to be had."""
+        return choose_units(self.working, row, self.units)
+
+    def ask_at(self, row: int) -> tuple[int, int, int, int]:
+        """What one more counts for there: a core is as many MHz as the node's cores have."""
+        count = self.units.core_count
+        if not count:
+            return self.ask
+        _, core_mhz, _ = self.working.fleet.units.cores.get(row, (0, 0, frozenset()))
+        return (self.ask[0] + count * core_mhz, *self.ask[1:])
 
     def own_rows(self) -> Ints:
         """Rows of which the fleet's columns do not tell the truth: the plan moved them, or the group is there."""
@@ -190,7 +214,7 @@ class Ranker:
             return 0
         working = self.working
         room = _MANY
-        for i, amount in enumerate(self.ask):
+        for i, amount in enumerate(self.ask_at(row)):
             free = int(working.fleet.capacity[i, row] - working.used[i, row])
             room = min(room, free // amount if amount > 0 else (_MANY if free >= 0 else 0))
         if self.ports.dynamic:
@@ -199,6 +223,8 @@ class Ranker:
             room = 0
         if any(isinstance(rule, DistinctHosts) and not rule.is_open(working, row) for rule in self.distinct):
             room = 0
+        if self.units and room > 0:
+            room = int(self.given(row) is not None)
         return max(0, min(room, 1) if self._one_a_row else room)
 
     def short(self, rows: Ints) -> Ints:
@@ -221,7 +247,10 @@ class Ranker:
     def own_sum(self, row: int) -> tuple[float, int]:
         """Sum and number of the parts that belong to the row alone, for one more there."""
         used, present = self.working.used, int(self.present[row])
-        pack = self.packed(row, int(used[0, row]) + self.ask[0], int(used[1, row]) + self.ask[1])
+        ask = self.ask_at(row)
+        pack = self.packed(row, int(used[0, row]) + ask[0], int(used[1, row]) + ask[1])
+        if self.units.weight and (given := self.given(row)) is not None:
+            pack += given.score
         total = pack + self.worth_of(row) + anti_affinity(present, self.desired)
         return total, self.terms + (present > 0)
 
@@ -231,8 +260,9 @@ class Ranker:
         `freed`: cpu and memory that would become free.
         """
         whole = self.working.fleet.capacity[:2, rows].tolist()
-        more = [[self.ask[0] - freed[0]], [self.ask[1] - freed[1]]]
-        after = (self.working.used[:2, rows] + more).tolist()
+        asked = [self.ask_at(row) for row in rows]
+        more = [[ask[i] - freed[i] for ask in asked] for i in range(2)]
+        after = (self.working.used[:2, rows] + np.array(more, dtype=np.int64)).tolist()
         counts = self.spreads.counts(self.working) if self.spreads is not None and rows else []
         found = []
         for row, cpu, memory, all_cpu, all_memory in zip(rows, *after, *whole, strict=True):
@@ -244,6 +274,8 @@ class Ranker:
             if present:
                 parts["job-anti-affinity"] = anti_affinity(present, self.desired)
             parts.update((name, float(column[row])) for name, column in self.wishes.parts.items())
+            if self.units.weight and (given := self.given(row)) is not None:
+                parts[DEVICES] = given.score
             if self.spreads is not None:
                 boost = self.spreads.boost(counts, int(self.spreads.combo[row]))
                 if steps(boost):

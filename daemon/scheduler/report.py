@@ -17,6 +17,7 @@ from daemon.model.metrics import AllocMetric, NearestMiss, NodeScore
 from daemon.scheduler.feasible import Check, cached
 from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.standing import ORDER
+from daemon.scheduler.unit_lack import unit_checks
 from daemon.scheduler.working import Working
 from daemon.state.columns import Column, Ints, Mask
 from daemon.state.deltas import STATE_WORDS
@@ -52,7 +53,7 @@ def room_checks(ranker: Ranker) -> list[Check]:
 
 
 def port_checks(ranker: Ranker) -> list[Check]:
-    """Ports as checks."""
+    """Ports, cores and devices as checks."""
     working, checks = ranker.working, []
     for port in ranker.ports.exclusive:
         free = np.ones(working.fleet.length, dtype=np.bool_)
@@ -61,7 +62,7 @@ def port_checks(ranker: Ranker) -> list[Check]:
     wanted = len(ranker.ports.dynamic)
     if wanted:
         checks.append(Check("ports", "ports", working.free_dynamic >= wanted, wanted))
-    return checks
+    return [*checks, *unit_checks(ranker)]
 
 
 def distinct_checks(ranker: Ranker, working: Working) -> list[Check]:

@@ -204,7 +204,10 @@ class _System:
         ranker = view.ranker if placer is self.placer else placer.view(wanted, self.everywhere).ranker
         rows = np.flatnonzero(missing & ranker.mask).tolist()
         chosen = self._fits(placer, wanted, ranker, rows)
-        if chosen:
+        if ranker.units:
+            for row in chosen:
+                placer.one_at(wanted, ranker, row, 0, metric, placed)
+        elif chosen:
             indexes = [0] * len(chosen)
             self.outcome.blocks.append(block_of(placer, wanted, chosen, indexes, ranker, metric))
         taken = set(chosen)

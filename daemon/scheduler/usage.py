@@ -10,15 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from daemon.model.job import Task, TaskGroup
 from daemon.model.resources import AllocatedResources, AllocatedShared, AllocatedTask, Usage
 from daemon.model.scheduler_config import SchedulerConfig
+from daemon.scheduler.unit_ask import Given
 
 
 def _sum(tasks: Iterable[Task]) -> tuple[int, int]:
     cpu = memory = 0
     for task in tasks:
-        cpu += task.resources.cpu
+        cpu += 0 if task.resources.cores else task.resources.cpu
         memory += task.resources.memory_mb + task.resources.secrets_mb
     return cpu, memory
 
@@ -47,6 +50,22 @@ def group_usage(group: TaskGroup) -> Usage:
         disk_mb=disk_mb,
         cores=cores,
     )
+
+
+def with_units(resources: AllocatedResources, given: Given) -> AllocatedResources:
+    """The same with cores, which count as so much cpu, and devices."""
+    mhz = {task: len(cores) * given.core_mhz for task, cores in given.cores.items()}
+    tasks = {
+        name: replace(
+            task,
+            cpu_shares=mhz.get(name, task.cpu_shares),
+            reserved_cores=given.cores.get(name, ()),
+            devices=given.devices.get(name, ()),
+        )
+        for name, task in resources.tasks.items()
+    }
+    usage = replace(resources.usage, cpu=resources.usage.cpu + sum(mhz.values()))
+    return replace(resources, tasks=tasks, usage=usage)
 
 
 def group_resources(group: TaskGroup, config: SchedulerConfig) -> AllocatedResources:

@@ -43,10 +43,18 @@ def fits(free: Sequence[int], ask: Sequence[int], victims: Sequence[Neighbour] =
 
 
 def choose_victims(
-    ask: Amounts, free: Sequence[int], ports: Sequence[int], neighbours: Sequence[Neighbour], gone: Gone
+    ask: Amounts,
+    free: Sequence[int],
+    ports: Sequence[int],
+    neighbours: Sequence[Neighbour],
+    gone: Gone,
+    holders: Sequence[Neighbour] = (),
 ) -> list[Neighbour] | None:
-    """Who has to go; None when even all of them would not do. `ports`: taken ones that must become free."""
-    chosen: list[Neighbour] = []
+    """Who has to go; None when even all of them would not do.
+
+    `ports`: taken ones that must become free. `holders`: those that go in any case, for what they hold by the piece.
+    """
+    chosen: list[Neighbour] = list(holders)
     for port in ports:
         if any(port in victim.ports for victim in chosen):
             continue

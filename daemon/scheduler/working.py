@@ -17,6 +17,7 @@ from daemon.model.alloc import Allocation
 from daemon.state.columns import Ints
 from daemon.state.deltas import amounts
 from daemon.state.fleet import Fleet
+from daemon.state.units import UnitBook, units_of
 from daemon.state.usage import ports_of, usage_of
 
 
@@ -36,6 +37,7 @@ class Working:
         self.touched: set[int] = set()
         self._taken: dict[int, set[int]] = {}
         self._freed: dict[int, set[int]] = {}
+        self.units = UnitBook(fleet.units)
         for alloc in allocs:
             self._count(alloc, 1)
 
@@ -81,6 +83,7 @@ class Working:
         if row >= 0:
             self.touched.add(row)
             self.used[:, row] -= amounts(usage_of(alloc.allocated_resources))
+            self.units.free(row, units_of(alloc))
             for port in ports_of(alloc):
                 was = self.port_taken(row, port)
                 self._freed.setdefault(row, set()).add(port)
@@ -93,13 +96,21 @@ class Working:
         if row >= 0:
             self.touched.add(row)
             self.used[:, row] += amounts(usage_of(alloc.allocated_resources))
+            self.units.take(row, units_of(alloc))
             self._keep_ports(alloc, row)
         return row
 
-    def free(self, row: int, usage: tuple[int, int, int, int], ports: Iterable[int]) -> None:
+    def free(
+        self,
+        row: int,
+        usage: tuple[int, int, int, int],
+        ports: Iterable[int],
+        units: Iterable[str] = (),
+    ) -> None:
         """The plan ends somebody else's allocation there: what it holds is free for the plan."""
         self.touched.add(row)
         self.used[:, row] -= usage
+        self.units.free(row, units)
         for port in ports:
             was = self.port_taken(row, port)
             self._freed.setdefault(row, set()).add(port)
@@ -119,6 +130,7 @@ class Working:
             return self.unstop(previous)
         before = amounts(usage_of(previous.allocated_resources))
         self.used[:, row] += [max(0, old - new) for old, new in zip(before, usage, strict=True)]
+        self.units.take(row, units_of(previous))
         self._keep_ports(previous, row)
         return row
 
@@ -128,10 +140,18 @@ class Working:
             self._freed[row].discard(port)
             self._note_port(row, port, was)
 
-    def place(self, row: int, group: str, usage: tuple[int, int, int, int], ports: Iterable[int]) -> None:
+    def place(
+        self,
+        row: int,
+        group: str,
+        usage: tuple[int, int, int, int],
+        ports: Iterable[int],
+        units: Iterable[str] = (),
+    ) -> None:
         """The plan places one allocation there."""
         self.touched.add(row)
         self.used[:, row] += usage
+        self.units.take(row, units)
         self.counts(self.present, group)[row] += 1
         self.counts(self.live, group)[row] += 1
         for port in ports:

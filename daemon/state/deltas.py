@@ -12,7 +12,7 @@ from __future__ import annotations
 from daemon.model.base import Wire
 from daemon.model.enums import Eligibility, NodeStatus
 from daemon.model.errors import Conflict
-from daemon.model.node import Node
+from daemon.model.node import Node, NodeDevice
 from daemon.model.resources import Usage
 
 #: `NodeFacts.state`: 0 takes new work, the rest say why not.
@@ -53,6 +53,11 @@ class NodeFacts(Wire, frozen=True, kw_only=True):
     volumes: dict[str, int]
     modes: tuple[str, ...]
     reserved_ports: tuple[int, ...]
+    cores: int = 0
+    core_mhz: int = 0
+    #: cores that the operator keeps back.
+    kept_cores: tuple[int, ...] = ()
+    devices: tuple[NodeDevice, ...] = ()
 
 
 class FleetDelta(Wire, frozen=True, kw_only=True):
@@ -74,6 +79,8 @@ class FleetDelta(Wire, frozen=True, kw_only=True):
     usage: bytes = b""
     #: row -> uint16 ports held by allocations.
     ports: dict[int, bytes] = {}
+    #: row -> cores and instances of devices held by allocations.
+    units: dict[int, tuple[str, ...]] = {}
     #: evaluations whose plans the receiver had reserved for itself, and that these figures account for.
     settled: tuple[str, ...] = ()
 
@@ -124,6 +131,10 @@ def facts_of(node: Node, row: int) -> NodeFacts:
         },
         modes=tuple(sorted({network.mode for network in total.networks})),
         reserved_ports=tuple(sorted(set(kept.ports))),
+        cores=total.total_cores,
+        core_mhz=total.core_mhz,
+        kept_cores=kept.cores,
+        devices=total.devices,
     )
 
 

@@ -23,6 +23,7 @@ from daemon.model.plan import Plan
 from daemon.state.columns import Column, Ints, Mask, grown
 from daemon.state.deltas import READY, FleetDelta, GapError, NodeFacts
 from daemon.state.reservations import Reservation, reservation_of
+from daemon.state.units import Units, count_units
 
 RESOURCES = ("cpu", "memory", "disk", "allocations")
 _NO_PORTS: frozenset[int] = frozenset()
@@ -72,6 +73,7 @@ class Fleet:
         self.columns: dict[str, Column] = {}
         self.ports: dict[int, set[int]] = {}
         self.reserved_ports: dict[int, frozenset[int]] = {}
+        self.units = Units()
         #: row -> port -> how many reservations hold it.
         self.own_ports: dict[int, dict[int, int]] = {}
         #: moves with everything but usage; what is derived from the columns may be cached under it.
@@ -113,6 +115,8 @@ class Fleet:
         self.usage_moved(rows)
         for row, packed in delta.ports.items():
             self.set_ports(row, set(np.frombuffer(packed, dtype="<u2").tolist()))
+        for row, units in delta.units.items():
+            self.units.set_held(row, units)
         self.sequence, self.index = delta.sequence, delta.index
 
     def reserve(self, plan: Plan) -> None:
@@ -137,6 +141,8 @@ class Fleet:
             holders = self.own_ports.setdefault(row, {})
             holders[port] = holders.get(port, 0) + 1
             self.note_port(row, port, was)
+        for row, units in held.units:
+            count_units(self.units.own, row, units, 1)
 
     def unhold(self, key: str) -> Reservation | None:
         """Take a reservation out of `own`; None when there is none under that key."""
@@ -155,6 +161,8 @@ class Fleet:
                 if not holders:
                     del self.own_ports[row]
                 self.note_port(row, port, True)
+        for row, units in held.units:
+            count_units(self.units.own, row, units, -1)
         return held
 
     # -- reading -----------------------------------------------------------------------------------
@@ -233,12 +241,14 @@ class Fleet:
         else:
             self.reserved_ports.pop(row, None)
         self.count_free_ports(row)
+        self.units.set_node(row, facts.cores, facts.core_mhz, facts.kept_cores, facts.devices)
         self.shape_version += 1
 
     def remove_node(self, row: int) -> None:
         """The node left the state; its row stays, for allocations that still name it."""
         self.alive[row] = False
         self._set_values(row, {})
+        self.units.forget(row)
         self.computed_class.set(row, None)
         self.shape_version += 1
 

@@ -13,6 +13,7 @@ from daemon.model.alloc import Allocation
 from daemon.model.job import Job
 from daemon.model.plan import EvalInput, Neighbour
 from daemon.state.state import State
+from daemon.state.units import units_of
 from daemon.state.usage import ports_of, usage_of
 
 #: how much more important a job must be than those whose work it ends.
@@ -45,6 +46,7 @@ def neighbours(state: State, job: Job, node_ids: Iterable[str]) -> dict[str, tup
                 max_parallel=migrate.max_parallel if migrate is not None else 0,
                 usage=usage_of(alloc.allocated_resources),
                 ports=ports_of(alloc),
+                units=units_of(alloc),
             )
 
     return {node_id: tuple(less_important(node_id)) for node_id in node_ids}

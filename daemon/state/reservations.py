@@ -11,6 +11,7 @@ from daemon.model.alloc import AllocBlock
 from daemon.model.plan import Plan
 from daemon.state.columns import Ints
 from daemon.state.deltas import amounts
+from daemon.state.units import units_of
 from daemon.state.usage import ports_of, usage_of
 
 
@@ -22,6 +23,8 @@ class Reservation:
     amounts: Ints
     ports: tuple[tuple[int, int], ...] = ()
     port_rows: tuple[int, ...] = field(default=())
+    #: (row, cores and instances of devices) of each placement that takes any.
+    units: tuple[tuple[int, tuple[str, ...]], ...] = ()
 
 
 def block_rows(block: AllocBlock, row_of: dict[str, int]) -> Ints:
@@ -75,4 +78,5 @@ def reservation_of(plan: Plan, row_of: dict[str, int]) -> Reservation:
         amounts=sums,
         ports=tuple(ports),
         port_rows=tuple(sorted({row for row, _ in ports})),
+        units=tuple((row_of[alloc.node_id], units) for alloc in singles if (units := units_of(alloc))),
     )

@@ -21,7 +21,8 @@ from daemon.model.plan import Plan
 from daemon.state.columns import Ints, grown
 from daemon.state.deltas import FleetDelta, NodeFacts, amounts, facts_of
 from daemon.state.fleet import Fleet
-from daemon.state.reservations import block_ports, block_positions, block_rows, reservation_of
+from daemon.state.reservations import Reservation, block_ports, block_positions, block_rows, reservation_of
+from daemon.state.units import count_units, units_of
 from daemon.state.usage import ports_of, usage_of
 
 
@@ -60,6 +61,7 @@ class FleetTracker:
         self._node_stamp: Ints = np.zeros(self.fleet.length, dtype=np.int64)
         self._usage_stamp: Ints = np.zeros(self.fleet.length, dtype=np.int64)
         self._port_stamp: dict[int, int] = {}
+        self._unit_stamp: dict[int, int] = {}
         #: further holders of a port beyond the first: a replacement beside its stopping predecessor.
         self._more: dict[tuple[int, int], int] = {}
         self._tickets = 0
@@ -162,6 +164,9 @@ class FleetTracker:
             self.fleet.total[i, row] += sign * usage[i]
         self.fleet.usage_moved(row)
         self._usage_stamp[row] = self.sequence
+        if units := units_of(alloc):
+            count_units(self.fleet.units.held, row, units, sign)
+            self._unit_stamp[row] = self.sequence
         for port in ports_of(alloc):
             if sign > 0:
                 self._take_port(row, port)
@@ -201,7 +206,7 @@ class FleetTracker:
         held = reservation_of(plan, self.fleet.row_of)
         self.fleet.hold(ticket, held)
         self.sequence += 1
-        self._stamp(held.rows, held.port_rows)
+        self._stamp(held)
         return ticket
 
     def release(self, ticket: str) -> None:
@@ -209,7 +214,7 @@ class FleetTracker:
         held = self.fleet.unhold(ticket)
         if held is not None:
             self.sequence += 1
-            self._stamp(held.rows, held.port_rows)
+            self._stamp(held)
 
     def touch(self, node_ids: Iterable[str]) -> None:
         """Send these rows again with the next delta: somebody reserved what was refused."""
@@ -218,12 +223,14 @@ class FleetTracker:
             row = self.fleet.row_of.get(node_id)
             if row is not None:
                 self._usage_stamp[row] = self.sequence
-                self._port_stamp[row] = self.sequence
+                self._port_stamp[row] = self._unit_stamp[row] = self.sequence
 
-    def _stamp(self, rows: Ints, port_rows: Iterable[int]) -> None:
-        self._usage_stamp[rows] = self.sequence
-        for row in port_rows:
+    def _stamp(self, held: Reservation) -> None:
+        self._usage_stamp[held.rows] = self.sequence
+        for row in held.port_rows:
             self._port_stamp[row] = self.sequence
+        for row, _ in held.units:
+            self._unit_stamp[row] = self.sequence
 
     # -- deltas ------------------------------------------------------------------------------------
 
@@ -257,6 +264,9 @@ class FleetTracker:
             usage_rows=rows.astype("<u4").tobytes(),
             usage=usage.tobytes(),
             ports={row: self._packed_ports(row) for row, stamp in self._port_stamp.items() if stamp > since},
+            units={
+                row: fleet.units.all_held(row) for row, stamp in self._unit_stamp.items() if stamp > since
+            },
             settled=settled,
         )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,9 @@ EXAMPLES = {
 }
 #: the command that asks for a launch, as the page has it.
 DISPATCH = re.search(r"\| (encamp job dispatch .*) encode -$", PAGES["job-types.md"], re.MULTILINE)
+#: examples that ask for what a machine of the tests has not: they are read and planned, and the plan says what
+#: is missing. They do not run.
+NO_SUCH_MACHINE = {"trainer": "0 healthy nvidia/gpu"}
 CONFIG = re.search(r"^```hcl config\n(.*?)^```$", PAGES["blocks.md"], re.MULTILINE | re.DOTALL)
 
 
@@ -77,6 +81,11 @@ def _done(agent: Agent, job: Job) -> bool:
     return sum(alloc["ClientStatus"] == "running" for alloc in allocs) == wanted
 
 
+def _why(agent: Agent, job_id: str, words: str) -> str:
+    said = agent.run("job", "why", job_id, check=False).stdout
+    return said if words in said else ""
+
+
 @pytest.mark.slow
 @pytest.mark.root
 @pytest.mark.runc
@@ -103,7 +112,13 @@ def test_the_examples_run(tmp_path: Path) -> None:
             agent.run("job", "stop", "-detach", job_id, limit_s=120)
 
         with ThreadPoolExecutor(3) as pool:
-            list(pool.map(run, [job_id for job_id in EXAMPLES if job_id not in ("encode", "nightly")]))
+            apart = ("encode", "nightly", *NO_SUCH_MACHINE)
+            list(pool.map(run, [job_id for job_id in EXAMPLES if job_id not in apart]))
+        for job_id, words in NO_SUCH_MACHINE.items():
+            path = agent.job(EXAMPLES[job_id], f"{job_id}.nomad.hcl")
+            agent.run("job", "run", "-detach", path, limit_s=120)
+            why = wait_for(f"the reasons of {job_id}", partial(_why, agent, job_id, words), 60)
+            assert words in why
         agent.run("job", "run", agent.job(EXAMPLES["nightly"], "nightly.nomad.hcl"))
         agent.run("job", "periodic", "force", "nightly", limit_s=120)
         agent.run("job", "run", agent.job(EXAMPLES["encode"], "encode.nomad.hcl"))

@@ -26,7 +26,7 @@ from daemon.model.policies import (
     RestartPolicy,
     UpdateStrategy,
 )
-from daemon.model.resources import DeviceRequest, DNSConfig, Network, Port, Resources
+from daemon.model.resources import DNSConfig, Network, Port
 
 ROOT = Path(__file__).parents[2]
 
@@ -75,10 +75,6 @@ NOT_YET = [
     ),
     make_job(task_groups=(make_group(volumes={"v": VolumeRequest(name="v", source="s", type="csi")}),)),
     make_job(task_groups=(make_group(volumes={"v": VolumeRequest(name="v", source="s", sticky=True)}),)),
-    make_job(task_groups=(make_group(tasks=(make_task(resources=Resources(cores=1)),)),)),
-    make_job(
-        task_groups=(make_group(tasks=(make_task(resources=Resources(devices=(DeviceRequest(name="x"),))),)),)
-    ),
 ]
 
 

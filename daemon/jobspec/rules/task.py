@@ -11,10 +11,10 @@ import signal
 from daemon.jobspec.diagnostics import nearest
 from daemon.jobspec.rules.constraints import check_constraints
 from daemon.jobspec.rules.policies import check_restart, one_of
-from daemon.jobspec.rules.problem import Report
+from daemon.jobspec.rules.problem import Report, step
 from daemon.jobspec.rules.wishes import check_affinities
 from daemon.model.job import Task, TaskGroup
-from daemon.model.resources import Resources
+from daemon.model.resources import DeviceRequest, Resources
 
 _SIGNALS = tuple(name for name in signal.Signals.__members__ if not name.startswith("SIG_"))
 _HOOKS = ("prestart", "poststart", "poststop")
@@ -77,12 +77,34 @@ def check_inside(path: str, key: str, report: Report) -> None:
 
 def check_resources(resources: Resources, report: Report) -> None:
     """A task's ask."""
-    report.need(resources.cpu >= 1, "cpu", "cpu is at least 1 MHz")
+    report.need(resources.cores >= 0, "cores", "cores cannot be negative")
+    if resources.cores > 0:
+        message = f"cpu ({resources.cpu} MHz) and cores ({resources.cores}) exclude each other"
+        report.need(resources.cpu == 0, "cores", message, "leave one of them out")
+    else:
+        report.need(resources.cpu >= 1, "cpu", "cpu is at least 1 MHz")
+    for device in resources.devices:
+        _check_device(device, report.below(step("device", device.name)))
     report.need(resources.memory_mb >= 10, "memory", f"memory is at least 10 MB, not {resources.memory_mb}")
     most = resources.memory_max_mb
     if most not in (0, -1) and most < resources.memory_mb:
         message = f"memory_max ({most} MB) is at least memory ({resources.memory_mb} MB)"
         report.error("memory_max", message, "or -1 for no limit")
+
+
+def _check_device(device: DeviceRequest, report: Report) -> None:
+    parts = device.name.split("/")
+    if not (1 <= len(parts) <= 3 and all(parts)):
+        message = f'"{device.name}" does not name a device'
+        report.error("", message, "write type, vendor/type or vendor/type/name")
+    report.need(device.count >= 1, "count", f"count is at least 1, not {device.count}")
+    check_affinities(device.affinities, report)
+    for at, constraint in enumerate(device.constraints):
+        if constraint.operand.startswith("distinct_"):
+            message = f"{constraint.operand} is about nodes, not about devices"
+            report.below(f"constraint[{at}]").error("operator", message)
+            return
+    check_constraints(device.constraints, report, in_task=True)
 
 
 def _check_lifecycle(task: Task, report: Report) -> None:

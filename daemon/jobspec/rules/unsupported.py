@@ -57,10 +57,7 @@ def _group(group: TaskGroup, report: Report) -> None:
 
 def _task(task: Task, report: Report) -> None:
     inner = report.below("resources")
-    if task.resources.cores:
-        _say(inner, "cores", '"cores"')
     if task.resources.secrets_mb:
         _say(inner, "secrets", '"secrets"')
-    _block(inner, "device", task.resources.devices)
     if task.restart_policy is not None and task.restart_policy.render_templates:
         _say(report.below("restart"), "render_templates", '"render_templates"')

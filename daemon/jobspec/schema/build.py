@@ -12,7 +12,7 @@ from daemon.jobspec.schema.ports import group_networks, move_task_ports
 from daemon.jobspec.schema.reader import Fields, Reader
 from daemon.model.enums import JobType
 from daemon.model.job import DispatchPayload, Job, Task, TaskGroup, VolumeMount, VolumeRequest
-from daemon.model.resources import Resources
+from daemon.model.resources import DeviceRequest, Resources
 
 
 def build_job(fields: Fields, reader: Reader) -> Job:
@@ -110,7 +110,7 @@ def build_task(fields: Fields, group_restart: Fields | None, job_type: JobType, 
         config=config.plain() if config else {},
         env=reader.text_map(fields, "env"),
         meta=reader.text_map(fields, "meta"),
-        resources=_resources(resources),
+        resources=_resources(resources, reader),
         constraints=policies.constraints(fields, reader),
         affinities=policies.affinities(fields, reader),
         volume_mounts=tuple(_mount(each) for each in fields.blocks.get("volume_mount", [])),
@@ -122,10 +122,24 @@ def build_task(fields: Fields, group_restart: Fields | None, job_type: JobType, 
     )
 
 
-def _resources(fields: Fields | None) -> Resources:
+def _resources(fields: Fields | None, reader: Reader) -> Resources:
     if fields is None:
         return Resources()
-    return Resources(**fields.pick("cpu", memory_mb="memory", memory_max_mb="memory_max"))
+    given = fields.pick("cpu", "cores", memory_mb="memory", memory_max_mb="memory_max")
+    if given.get("cores", 0) > 0:
+        # what cores count for in MHz is the node's to say.
+        given.setdefault("cpu", 0)
+    devices = tuple(_device(each, reader) for each in fields.blocks.get("device", []))
+    return Resources(**given, devices=devices)
+
+
+def _device(fields: Fields, reader: Reader) -> DeviceRequest:
+    return DeviceRequest(
+        name=fields.label,
+        constraints=policies.constraints(fields, reader),
+        affinities=policies.affinities(fields, reader),
+        **fields.pick("count"),
+    )
 
 
 def _mount(fields: Fields) -> VolumeMount:

@@ -148,10 +148,15 @@ PERIODIC = BlockDef(
 PARAMETERIZED = BlockDef(
     "parameterized", _keys(payload="string", meta_required="strings", meta_optional="strings")
 )
+DEVICE = BlockDef(
+    "device",
+    _keys(count="int"),
+    (Child("constraint", CONSTRAINT, many=True), Child("affinity", AFFINITY, many=True)),
+)
 RESOURCES = BlockDef(
     "resources",
-    _keys(cpu="int", memory="int", memory_max="int"),
-    (Child("network", NETWORK, many=True),),
+    _keys(cpu="int", cores="int", memory="int", memory_max="int"),
+    (Child("network", NETWORK, many=True), Child("device", DEVICE, many=True, labels=1)),
 )
 TASK = BlockDef(
     "task",
