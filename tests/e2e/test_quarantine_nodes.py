@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.conftest import AgentFactory
-from tests.e2e.harness import Agent, wait_for
+from tests.e2e.harness import ROOT, Agent, wait_for
 from tests.e2e.jobs import service
 
 pytestmark = pytest.mark.slow
@@ -118,3 +118,20 @@ def test_a_node_that_ruins_its_work_is_named_quarantined_avoided_and_released(
     [alloc] = wait_for("bound to run", lambda: server.running("bound"), limit_s=60, detail=server.tail)
     assert alloc["NodeID"] == bad and not stub(bad)["Quarantine"]
     assert "Quarantine ended by an operator" in server.run("node", "status", bad).stdout
+
+
+@pytest.mark.timeout(120)
+def test_the_example_brings_a_node_into_quarantine_and_the_operator_out(dev_agent: Agent) -> None:
+    dev_agent.run("operator", "scheduler", "set-config", "-quarantine", "on", "-quarantine-share", "100")
+    text = (ROOT / "contrib" / "jobs" / "fragile.nomad.hcl").read_text()
+    for number in range(3):
+        job = dev_agent.job(text.replace('"fragile"', f'"fragile-{number}"'), f"fragile-{number}.hcl")
+        dev_agent.run("job", "run", "-detach", job)
+
+    def status() -> str:
+        return dev_agent.run("node", "status", "-self").stdout
+
+    wait_for("the quarantine", lambda: "Quarantined: 3 allocations of 3 jobs" in status(), limit_s=60)
+    dev_agent.run("node", "eligibility", "-enable", "-self")
+    assert "Quarantine ended by an operator" in status()
+    assert "quarantined" not in dev_agent.run("node", "status").stdout
