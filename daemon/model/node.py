@@ -64,6 +64,8 @@ class NodeResources(Wire, frozen=True, kw_only=True):
 
     cpu_shares: int = 0
     total_cores: int = 0
+    #: numbers of the cores; none: 0 to total_cores.
+    core_ids: tuple[int, ...] = ()
     memory_mb: int = 0
     disk_mb: int = 0
     networks: tuple[NodeNetwork, ...] = ()

@@ -94,6 +94,7 @@ class Fingerprints:
         """What all probes together found."""
         facts: dict[str, int] = {}
         networks: tuple[NodeNetwork, ...] = ()
+        core_ids: tuple[int, ...] = ()
         names = {
             "cpu_mhz": "cpu_shares",
             "cpu_cores": "total_cores",
@@ -105,6 +106,8 @@ class Fingerprints:
                 value = getattr(result.resources, source)
                 if value is not None:
                     facts[target] = value
+            if result.resources.core_ids is not None:
+                core_ids = result.resources.core_ids
             if result.resources.networks is not None:
                 networks = tuple(
                     NodeNetwork(device=device, ip=ip, mbits=mbits)
@@ -113,6 +116,7 @@ class Fingerprints:
         return NodeResources(
             cpu_shares=facts.get("cpu_shares", 0),
             total_cores=facts.get("total_cores", 0),
+            core_ids=core_ids,
             memory_mb=facts.get("memory_mb", 0),
             disk_mb=facts.get("disk_mb", 0),
             networks=networks,

@@ -147,8 +147,8 @@ def _by_the_piece(fleet: Fleet, ask: UnitAsk) -> list[Check]:
     checks = []
     if ask.cores:
         mask = np.zeros(fleet.length, dtype=np.bool_)
-        for row, (count, _, kept) in fleet.units.cores.items():
-            mask[row] = count - sum(core < count for core in kept) >= ask.core_count
+        for row, (cores, _) in fleet.units.cores.items():
+            mask[row] = len(cores) >= ask.core_count
         checks.append(Check("cores", "too few cores", mask, ask.core_count))
     if ask.devices:
         mask = np.zeros(fleet.length, dtype=np.bool_)

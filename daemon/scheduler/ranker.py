@@ -46,6 +46,7 @@ from daemon.scheduler.unit_ask import DEVICES, NO_UNITS, Given, UnitAsk, choose_
 from daemon.scheduler.wishes import BOOST, NO_WISHES, Wishes
 from daemon.scheduler.working import Working
 from daemon.state.columns import Ints, Mask
+from daemon.state.units import NO_CORES
 
 _MANY = 1 << 40
 _LOOKED_FOR = 64
@@ -146,7 +147,7 @@ class Ranker:
         count = self.units.core_count
         if not count:
             return self.ask
-        _, core_mhz, _ = self.working.fleet.units.cores.get(row, (0, 0, frozenset()))
+        _, core_mhz = self.working.fleet.units.cores.get(row, NO_CORES)
         return (self.ask[0] + count * core_mhz, *self.ask[1:])
 
     def own_rows(self) -> Ints:

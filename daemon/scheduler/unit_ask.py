@@ -18,7 +18,7 @@ from daemon.model.node import NodeDevice
 from daemon.model.resources import AllocatedDevice, DeviceRequest
 from daemon.scheduler.device_values import device_holds
 from daemon.scheduler.working import Working
-from daemon.state.units import core_unit, device_unit
+from daemon.state.units import NO_CORES, core_unit, device_unit
 
 DEVICES = "devices"
 #: choices that are tried on one node; no real node and job come near it.
@@ -115,10 +115,8 @@ def choose_units(working: Working, row: int, ask: UnitAsk) -> Given | None:
     offered, book = working.fleet.units, working.units
     found = Given()
     if ask.cores:
-        count, found.core_mhz, kept = offered.cores.get(row, (0, 0, frozenset()))
-        free = iter(
-            core for core in range(count) if core not in kept and not book.taken(row, core_unit(core))
-        )
+        cores, found.core_mhz = offered.cores.get(row, NO_CORES)
+        free = iter(core for core in cores if not book.taken(row, core_unit(core)))
         for task, wanted in ask.cores:
             given = tuple(islice(free, wanted))
             if len(given) < wanted:

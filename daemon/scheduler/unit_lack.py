@@ -12,7 +12,7 @@ from daemon.scheduler.feasible import Check
 from daemon.scheduler.ranker import Ranker
 from daemon.scheduler.unit_ask import UnitAsk, choose_units, healthy, offers, serves
 from daemon.scheduler.working import Working
-from daemon.state.units import core_unit, device_unit
+from daemon.state.units import NO_CORES, core_unit, device_unit
 
 
 def unit_checks(ranker: Ranker) -> list[Check]:
@@ -21,8 +21,8 @@ def unit_checks(ranker: Ranker) -> list[Check]:
     if ask.cores:
         mask = np.ones(working.fleet.length, dtype=np.bool_)
         alone = UnitAsk(cores=ask.cores)
-        for row, (count, _, kept) in working.fleet.units.cores.items():
-            if count - sum(core < count for core in kept) < ask.core_count:
+        for row, (cores, _) in working.fleet.units.cores.items():
+            if len(cores) < ask.core_count:
                 continue
             cpu = int(working.used[0, row]) + ranker.ask_at(row)[0]
             mask[row] = (
@@ -40,8 +40,7 @@ def unit_checks(ranker: Ranker) -> list[Check]:
 
 def core_words(working: Working, row: int, wanted: int) -> str:
     """Why the cores are not to be had."""
-    count, mhz, kept = working.fleet.units.cores.get(row, (0, 0, frozenset()))
-    usable = [core for core in range(count) if core not in kept]
+    usable, mhz = working.fleet.units.cores.get(row, NO_CORES)
     free = sum(not working.units.taken(row, core_unit(core)) for core in usable)
     if free < wanted:
         return f"it has {free} free cores of {len(usable)}, {wanted} are needed"

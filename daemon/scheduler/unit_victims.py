@@ -14,7 +14,7 @@ from collections.abc import Iterator, Sequence
 from daemon.model.plan import Neighbour
 from daemon.scheduler.unit_ask import UnitAsk, choose_units, healthy, serves
 from daemon.scheduler.working import Working
-from daemon.state.units import core_unit, device_unit
+from daemon.state.units import NO_CORES, core_unit, device_unit
 
 
 def unit_victims(
@@ -44,8 +44,8 @@ def _needs(working: Working, row: int, ask: UnitAsk) -> Iterator[tuple[int, list
     """Per request how many, and the sets of units of which one has to give them."""
     offered = working.fleet.units
     if ask.cores:
-        count, _, kept = offered.cores.get(row, (0, 0, frozenset()))
-        yield ask.core_count, [{core_unit(core) for core in range(count) if core not in kept}]
+        cores, _ = offered.cores.get(row, NO_CORES)
+        yield ask.core_count, [set(map(core_unit, cores))]
     for _, request in ask.devices:
         yield (
             request.count,

@@ -53,10 +53,9 @@ class NodeFacts(Wire, frozen=True, kw_only=True):
     volumes: dict[str, int]
     modes: tuple[str, ...]
     reserved_ports: tuple[int, ...]
-    cores: int = 0
+    #: numbers of the cores that jobs may reserve.
+    cores: tuple[int, ...] = ()
     core_mhz: int = 0
-    #: cores that the operator keeps back.
-    kept_cores: tuple[int, ...] = ()
     devices: tuple[NodeDevice, ...] = ()
 
 
@@ -131,9 +130,8 @@ def facts_of(node: Node, row: int) -> NodeFacts:
         },
         modes=tuple(sorted({network.mode for network in total.networks})),
         reserved_ports=tuple(sorted(set(kept.ports))),
-        cores=total.total_cores,
+        cores=tuple(core for core in total.core_ids or range(total.total_cores) if core not in kept.cores),
         core_mhz=total.core_mhz,
-        kept_cores=kept.cores,
         devices=total.devices,
     )
 

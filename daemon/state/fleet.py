@@ -241,7 +241,7 @@ class Fleet:
         else:
             self.reserved_ports.pop(row, None)
         self.count_free_ports(row)
-        self.units.set_node(row, facts.cores, facts.core_mhz, facts.kept_cores, facts.devices)
+        self.units.set_node(row, facts.cores, facts.core_mhz, facts.devices)
         self.shape_version += 1
 
     def remove_node(self, row: int) -> None:

@@ -17,6 +17,7 @@ from daemon.model.resources import AllocatedDevice, AllocatedResources
 
 Holders = dict[int, dict[str, int]]
 _NOBODY: dict[str, int] = {}
+NO_CORES: tuple[tuple[int, ...], int] = ((), 0)
 
 
 def core_unit(core: int) -> str:
@@ -64,20 +65,20 @@ class Units:
     """What nodes offer by the piece, and what of it is held."""
 
     def __init__(self) -> None:
-        #: row -> (cores of the node, MHz of each, cores that the operator keeps back).
-        self.cores: dict[int, tuple[int, int, frozenset[int]]] = {}
+        #: row -> (cores that jobs may reserve, MHz of each).
+        self.cores: dict[int, tuple[tuple[int, ...], int]] = {}
         self.devices: dict[int, tuple[NodeDevice, ...]] = {}
         #: row -> unit -> holders that are committed; and those that this fleet's owner reserved by itself.
         self.held: Holders = {}
         self.own: Holders = {}
 
     def set_node(
-        self, row: int, cores: int, core_mhz: int, kept: tuple[int, ...], devices: tuple[NodeDevice, ...]
+        self, row: int, cores: tuple[int, ...], core_mhz: int, devices: tuple[NodeDevice, ...]
     ) -> None:
         """Write what the node's record says."""
         self.forget(row)
         if cores:
-            self.cores[row] = cores, core_mhz, frozenset(kept)
+            self.cores[row] = cores, core_mhz
         if devices:
             self.devices[row] = devices
 

@@ -14,6 +14,8 @@ class NodeResources(msgspec.Struct, frozen=True, kw_only=True):
 
     cpu_mhz: int | None = None
     cpu_cores: int | None = None
+    #: their numbers on the machine.
+    core_ids: tuple[int, ...] | None = None
     #: MHz of one core.
     core_mhz: int | None = None
     memory_mb: int | None = None

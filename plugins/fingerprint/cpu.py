@@ -56,7 +56,9 @@ class CpuProbe(Fingerprinter):
         }
         return ProbeResult(
             attributes={key: value for key, value in attributes.items() if value},
-            resources=NodeResources(cpu_mhz=total_mhz, cpu_cores=len(cores), core_mhz=core_mhz),
+            resources=NodeResources(
+                cpu_mhz=total_mhz, cpu_cores=len(cores), core_ids=tuple(sorted(cores)), core_mhz=core_mhz
+            ),
         )
 
 

@@ -19,7 +19,13 @@ from daemon.model.errors import InvalidInput
 from daemon.model.metrics import AllocMetric, NodeScore
 from daemon.model.node import DriverInfo, Node, NodeEvent, NodeResources
 from daemon.model.plan import GroupAnnotation
-from daemon.model.resources import AllocatedPort, AllocatedResources, AllocatedShared, AllocatedTask
+from daemon.model.resources import (
+    AllocatedDevice,
+    AllocatedPort,
+    AllocatedResources,
+    AllocatedShared,
+    AllocatedTask,
+)
 from daemon.model.tasks import TaskEvent, TaskState
 from daemon.rpc.messages import (
     GroupWhy,
@@ -110,6 +116,18 @@ def test_evaluations() -> None:
     ]
     assert fits(lines)
     assert EVAL in evals.eval_pairs(make_eval())[0]
+
+
+def test_what_a_task_was_given_by_the_piece_is_shown() -> None:
+    device = AllocatedDevice(vendor="nvidia", type="gpu", name="t4", device_ids=("0", "2"))
+    task = AllocatedTask(cpu_shares=4000, memory_mb=64, reserved_cores=(1, 3), devices=(device,))
+    given = AllocatedResources(tasks={"server": task}, shared=AllocatedShared(disk_mb=300))
+    assert allocs.tasks(failed(allocated_resources=given), make_job(), zone=UTC)[2:6] == [
+        "Task Resources:",
+        "CPU                   Memory  Disk",
+        "4000 MHz (cores 1,3)  64 MiB  300 MiB",
+        "Device nvidia/gpu/t4: 0, 2",
+    ]
 
 
 def test_allocation_facts_and_tasks() -> None:

@@ -78,6 +78,37 @@ def test_a_unit_that_the_plan_frees_is_its_own() -> None:
     assert not check_plan(world.tracker, for_another, world.allocs.get).result.full
 
 
+def test_pa8_one_plan_gives_a_unit_once() -> None:
+    world = MiniWorld([machine("a", group_of("t4", 1))])
+    plan = plan_of(world, wanting("one", device="gpu"))
+    again = msgspec.structs.replace(plan.allocs[0], id="again")
+    checked = check_plan(
+        world.tracker, msgspec.structs.replace(plan, allocs=(*plan.allocs, again)), world.allocs.get
+    )
+    assert checked.plan.allocs == plan.allocs and not checked.result.full
+
+
+def test_what_a_replacement_that_is_refused_would_have_freed_is_kept() -> None:
+    world = MiniWorld([machine("a", group_of("t4", 1))])
+    [held] = plan_of(world, wanting("one", device="gpu")).allocs
+    world.set_alloc(held)
+    large = msgspec.structs.replace(
+        held,
+        id="large",
+        allocated_resources=msgspec.structs.replace(
+            held.allocated_resources,
+            usage=msgspec.structs.replace(usage_of(held.allocated_resources), cpu=10**6),
+        ),
+    )
+    other = msgspec.structs.replace(held, id="other")
+    plan = msgspec.structs.replace(
+        plan_of(MiniWorld([machine("a", group_of("t4", 1))]), wanting("one", device="gpu")),
+        allocs=(large, other),
+        stops=(AllocStop(alloc_id=held.id, node_id="node-a", replaced_by="large"),),
+    )
+    assert not check_plan(world.tracker, plan, world.allocs.get).plan.allocs
+
+
 def test_a_unit_is_free_when_the_last_of_two_holders_has_ended() -> None:
     world = MiniWorld([machine("a", group_of("t4", 1))])
     [held] = plan_of(world, wanting("one", device="gpu")).allocs

@@ -8,6 +8,9 @@ _BROKER = ("daemon/evaluation/broker.py", ("tests/evaluation/test_broker_core.py
 _BLOCKED = ("daemon/evaluation/blocked.py", ("tests/evaluation/test_blocked_core.py",))
 _CHECK = ("daemon/evaluation/plan_check.py", ("tests/evaluation/test_plan_check.py",))
 _ROOM = ("daemon/evaluation/plan_room.py", ("tests/evaluation/test_plan_check.py",))
+_UNITS = ("tests/evaluation/test_units_contended.py",)
+_ROOM_UNITS = ("daemon/evaluation/plan_room.py", _UNITS)
+_TRACKER_UNITS = ("daemon/state/tracker.py", _UNITS)
 _FLIGHT = ("daemon/evaluation/flight.py", ("tests/evaluation/test_attempts.py",))
 
 _TEXTS: list[tuple[tuple[str, tuple[str, ...]], str, str]] = [
@@ -52,6 +55,12 @@ _TEXTS: list[tuple[tuple[str, tuple[str, ...]], str, str]] = [
     (_ROOM, "            if alloc is None or alloc.client_terminal:", "            if alloc is None:"),
     (_ROOM, "if not shared and (planned in mine or self._port_taken(row, planned)):", "if False:"),
     (_ROOM, "                if static:\n", "                if False:\n"),
+    (_ROOM_UNITS, "if self._units.taken(row, unit)]", "if False]"),
+    (_ROOM_UNITS, "            self._units.free(row, kept_units)\n", ""),
+    (_ROOM_UNITS, "        if row_of_tied == row:\n            self._units.take(row, kept_units)\n", ""),
+    (_ROOM_UNITS, "            self._units.take(row, units)\n            if row_of_tied", "            if row_of_tied"),
+    (_TRACKER_UNITS, "            count_units(self.fleet.units.held, row, units, sign)\n", ""),
+    (_TRACKER_UNITS, "            self._unit_stamp[row] = self.sequence\n        for port", "        for port"),
     (_FLIGHT, "flight.fruitless = 0 if progress else flight.fruitless + 1", "flight.fruitless += 1"),
     (_FLIGHT, 'ATTEMPTS_MAX = {"service": 5, "batch": 2', 'ATTEMPTS_MAX = {"service": 5, "batch": 5'),
 ]  # fmt: skip

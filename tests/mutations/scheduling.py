@@ -17,6 +17,11 @@ _USAGE = ("daemon/scheduler/usage.py", _FEASIBLE)
 _UPDATE = ("daemon/scheduler/updates.py", _UPDATES)
 _NAMES = ("daemon/scheduler/names.py", _UPDATES)
 _RESCHEDULE = ("daemon/scheduler/reschedule.py", _FAILURES)
+_UNITS = ("tests/scheduler/test_units.py", "tests/evaluation/test_units_contended.py")
+_VALUES = ("daemon/scheduler/device_values.py", _UNITS)
+_UNIT_ASK = ("daemon/scheduler/unit_ask.py", _UNITS)
+_UNIT_VICTIMS = ("daemon/scheduler/unit_victims.py", _UNITS)
+_UNIT_BOOK = ("daemon/state/units.py", _UNITS)
 _PENALTY = ("daemon/scheduler/reschedule.py", ("tests/scheduler/test_ranking.py", "-k", "rk4"))
 
 _TEXTS: list[tuple[tuple[str, tuple[str, ...]], str, str]] = [
@@ -62,6 +67,20 @@ _TEXTS: list[tuple[tuple[str, tuple[str, ...]], str, str]] = [
     (_RESCHEDULE, "if batches and at - batches[-1][0] < BATCH_NS:", "if False:"),
     (_PENALTY, "(alloc.node_id, *(event.prev_node_id", '("", *(event.prev_node_id'),
     (_RESCHEDULE, "return ended or alloc.modify_time_ns", "return alloc.modify_time_ns"),
+    (_VALUES, "and not (first is None and second is None)", ""),
+    (_VALUES, "or one[0] != other[0]", ""),
+    (_VALUES, "* factor", ""),
+    (_UNIT_ASK, "if instance.healthy]", "]"),
+    (_UNIT_ASK, "if not book.taken(row, core_unit(core))", ""),
+    (_UNIT_ASK, "if not book.taken(row, device_unit(device.key, one))", ""),
+    (_UNIT_ASK, "key=lambda device: (-liking(device, request), device.key)", "key=lambda device: device.key"),
+    (_UNIT_ASK, "liked / ask.weight if", "liked if"),
+    (_UNIT_ASK, "has[request.count :]}", "has}"),
+    (_UNIT_VICTIMS, "sum({one.priority for one in victims})", "len(victims)"),
+    (_UNIT_VICTIMS, "key=lambda each: (each.priority, each", "key=lambda each: (-each.priority, each"),
+    (_UNIT_VICTIMS, "            victims.remove(one)\n", ""),
+    (_UNIT_BOOK, "count = held.get(unit, 0) + sign", "count = max(0, sign)"),
+    (_UNIT_BOOK, " + self.own.get(row, _NOBODY).get(unit, 0)", ""),
 ]  # fmt: skip
 
 MUTATIONS = [Mutation(file, before, after, tests) for (file, tests), before, after in _TEXTS]

@@ -175,6 +175,13 @@ def test_cores_are_given_once_and_count_as_cpu() -> None:
     assert {alloc.allocated_resources.tasks["main"].cpu_shares for alloc in found.plan.allocs} == {4000}
 
 
+def test_cores_have_the_numbers_of_the_machine() -> None:
+    node = machine("a", cores=2, kept=(4,))
+    node = replace(node, node_resources=replace(node.node_resources, core_ids=(4, 6)))
+    assert placed(asking(cores=1), node) == [("node-a", ("core:6",))]
+    assert placed(asking(cores=2), node) == []
+
+
 def test_what_cores_lack_is_said() -> None:
     assert lacks(asking(cores=3), machine("a", cores=4, kept=(0, 1))) == (
         "it has 2 free cores of 2, 3 are needed",

@@ -107,6 +107,8 @@ def _resources(alloc: Allocation, name: str, used: TaskUsage | None, color: bool
     if given is None:
         return []
     cpu = f"{given.cpu_shares} MHz"
+    if given.reserved_cores:
+        cpu += f" (cores {','.join(map(str, given.reserved_cores))})"
     memory = f"{given.memory_mb} MiB"
     if used is not None:
         cpu = f"{used.cpu_mhz:.0f}/{cpu}"
@@ -114,7 +116,14 @@ def _resources(alloc: Allocation, name: str, used: TaskUsage | None, color: bool
     if given.memory_max_mb > given.memory_mb:
         memory += f" (max {given.memory_max_mb} MiB)"
     disk = f"{alloc.allocated_resources.shared.disk_mb} MiB"
-    return ["Task Resources:", *table(("CPU", "Memory", "Disk"), [[cpu, memory, disk]], color=color)]
+    devices = [
+        f"Device {one.vendor}/{one.type}/{one.name}: {', '.join(one.device_ids)}" for one in given.devices
+    ]
+    return [
+        "Task Resources:",
+        *table(("CPU", "Memory", "Disk"), [[cpu, memory, disk]], color=color),
+        *devices,
+    ]
 
 
 def _task_times(state: TaskState, color: bool, zone: tzinfo | None) -> list[str]:
