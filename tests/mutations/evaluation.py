@@ -50,7 +50,7 @@ _TEXTS: list[tuple[tuple[str, tuple[str, ...]], str, str]] = [
     (_CHECK, "np.where(good, np.minimum(wanted, room), 0)", "np.where(good, wanted, 0)"),
     (_CHECK, "refresh = tracker.index if rejected else 0", "refresh = 0"),
     (_ROOM, "            elif stop.replaced_by:\n", "            elif False:\n"),
-    (_ROOM, "            self.take(row, usage, 1)\n            if row_of", "            if row_of"),
+    (_ROOM, "            self.take(row, usage, 1)\n            self._units.take", "            self._units.take"),
     (_ROOM, "        free -= fleet.total.take(rows, axis=1)\n", ""),
     (_ROOM, "            if alloc is None or alloc.client_terminal:", "            if alloc is None:"),
     (_ROOM, "if not shared and (planned in mine or self._port_taken(row, planned)):", "if False:"),
