@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from daemon.evaluation.plan_check import Checked, check_plan
 from daemon.model.enums import ClientStatus, Eligibility, NodeStatus
 from daemon.model.job import Job, TaskGroup
-from daemon.model.node import DrainStrategy, Node
+from daemon.model.node import DrainStrategy, Node, NodeQuarantine
 from daemon.model.plan import AllocMark, AllocStop, Plan
 from daemon.model.resources import AllocatedResources, Network, Port, Usage
 from daemon.scheduler.schedule import schedule
@@ -77,6 +77,7 @@ CHANGES: list[tuple[str, dict[str, Any]]] = [
     ("is disconnected", {"status": NodeStatus.DISCONNECTED}),
     ("is draining", {"drain_strategy": DrainStrategy()}),
     ("is ineligible", {"scheduling_eligibility": Eligibility.INELIGIBLE}),
+    ("is quarantined", {"quarantine": NodeQuarantine(reason="three jobs failed there")}),
     ("has changed since the plan was made (epoch 1, now 2)", {"node_class": "new"}),
 ]
 

@@ -12,7 +12,7 @@ from daemon.model.deployment import Deployment, DeploymentChange, GroupDeploymen
 from daemon.model.enums import ClientStatus, DeploymentStatus, EvalStatus, JobType, NodeStatus, Trigger
 from daemon.model.evaluation import Evaluation
 from daemon.model.metrics import AllocMetric
-from daemon.model.node import DrainStrategy
+from daemon.model.node import DrainStrategy, NodeQuarantine
 from daemon.model.plan import InPlaceUpdate
 from daemon.model.tasks import TaskState, TaskStateName
 from daemon.state import commands as c
@@ -38,7 +38,7 @@ class Commands:
         kinds = [
             self.register, self.register, self.deregister, self.evals, self.node, self.node, self.status,
             self.plan, self.plan, self.plan, self.plan, self.report, self.report, self.report,
-            self.drain, self.drained, self.scale,
+            self.drain, self.drained, self.quarantine, self.scale,
             self.transition, self.collect, self.deployment_status, self.promote, self.judge, self.stable,
             self.tag,
         ]  # fmt: skip
@@ -106,6 +106,11 @@ class Commands:
         return c.DrainsComplete(
             time_ns=self.time, drains={n: at - late for n, at in chosen.items()} | {uid(9, 1): 1}
         )
+
+    def quarantine(self):
+        held = self.random.choice(["", "", "observing only"])
+        mark = self.random.choice([None, NodeQuarantine(reason="three jobs failed", held_back=held)])
+        return c.NodesQuarantine(time_ns=self.time, marks={uid(self.random.randrange(6), 1): mark})
 
     def scale(self):
         job_id = self.random.choice(JOBS)

@@ -20,6 +20,7 @@ class SlowTwin(RolloutTwin):
         self.jobs, self.old, self.nodes, self.evals, self.allocs = {}, {}, {}, {}, {}
         #: node -> ((length, start, forced deadline) or None, eligible)
         self.drains = {}
+        self.quarantined = set()
         self.deployments = {}
 
     def apply(self, command):
@@ -135,6 +136,7 @@ class SlowTwin(RolloutTwin):
         old, new = self.nodes.get(command.node.id), command.node
         if old is None:
             self.drains[new.id] = (None, True)
+            self.quarantined.discard(new.id)
             self.nodes[new.id] = (new.status, new.attributes, self.index)
         elif old[1] != new.attributes:
             self.nodes[new.id] = (old[0], new.attributes, self.index)
@@ -164,6 +166,13 @@ class SlowTwin(RolloutTwin):
             old, eligible = self.drains[node_id] if node_id in self.nodes else (None, True)
             if old and old[1] == begun:
                 self.drain(node_id, None, eligible)
+
+    def on_NodesQuarantine(self, command):
+        for node_id, mark in command.marks.items():
+            out = mark is not None and not mark.held_back
+            if node_id in self.nodes and out != (node_id in self.quarantined):
+                self.nodes[node_id] = (*self.nodes[node_id][:2], self.index)
+                self.quarantined ^= {node_id}
 
     def drain(self, node_id, new, eligible):
         if self.drains[node_id] != (new, eligible):

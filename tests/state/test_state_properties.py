@@ -39,6 +39,7 @@ def same(state: State, twin: SlowTwin) -> None:
         drain = node.drain_strategy
         found = (drain.deadline_ns, drain.started_at_ns, drain.force_deadline_ns) if drain else None
         assert twin.drains[node.id] == (found, node.scheduling_eligibility == "eligible")
+        assert (node.id in twin.quarantined) == node.quarantined
     assert {a.id: a for a in state.allocs()} == twin.allocs
     assert state.alloc_count == len(twin.allocs)
     assert {d.id: replace(d, status_description="") for d in state.deployments()} == {
