@@ -99,7 +99,7 @@ def feasibility_checks(job: Job, group: TaskGroup, fleet: Fleet) -> list[Check]:
             checks.append(Check("network", f'network mode "{network.mode}" missing', mask, network.mode))
     ask = unit_ask(group)
     if ask:
-        checks.extend(_by_the_piece(fleet, ask))
+        checks.extend(cached(fleet, ("units", ask), partial(_by_the_piece, fleet, ask)))
     for request in group.volumes.values():
         checks.extend(_volume(fleet, request.source or request.name, request.read_only))
     return checks

@@ -9,17 +9,27 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
+from daemon.evaluation.plan_check import check_plan
+from daemon.model.enums import JobType
 from daemon.model.job import Job
 from daemon.model.node import DeviceInstance, Node, NodeDevice, NodeReserved
 from daemon.model.plan import Attempt, EvalInput
-from daemon.model.policies import Affinity, Constraint
+from daemon.model.policies import Affinity, Constraint, Spread
 from daemon.model.resources import DeviceRequest, Resources
 from daemon.scheduler.device_values import device_holds
 from daemon.scheduler.schedule import schedule
 from daemon.state.fleet import Fleet
 from daemon.state.node_class import computed_class
 from daemon.state.units import units_of
-from tests.scheduler.fleetkit import make_eval, make_fleet, make_group, make_job, make_node, make_task
+from tests.scheduler.fleetkit import (
+    MiniWorld,
+    make_eval,
+    make_fleet,
+    make_group,
+    make_job,
+    make_node,
+    make_task,
+)
 
 
 def gpus(count: int, *, name: str = "t4", sick: int = 0, **attributes: str) -> NodeDevice:
@@ -221,3 +231,42 @@ def test_as_many_are_placed_as_an_exhaustive_count_allows(
     held = [(alloc.node_id, unit) for alloc in found.plan.allocs for unit in units_of(alloc)]
     assert len(held) == len(set(held))
     assert len(found.plan.allocs) == min(count, most)
+
+
+def test_a_system_job_is_where_the_devices_are() -> None:
+    job = asking(DeviceRequest(name="gpu"), type=JobType.SYSTEM)
+    nodes = [machine("a", gpus(1)), machine("b"), machine("c", gpus(2), cores=1)]
+    assert placed(job, *nodes) == [
+        ("node-a", ("nvidia/gpu/t4:t4-0",)),
+        ("node-c", ("nvidia/gpu/t4:t4-0",)),
+    ]
+
+
+def test_spread_and_distinct_hosts_hold_for_what_is_given_by_the_piece() -> None:
+    spread = (Spread(attribute="${node.unique.name}", weight=100),)
+    fast = Affinity(l_target="${device.model}", operand="=", r_target="t4", weight=50)
+    job = asking(DeviceRequest(name="gpu", affinities=(fast,)), count=2, spreads=spread)
+    nodes = [machine("a", gpus(2)), machine("b", gpus(2))]
+    assert [node for node, _ in placed(job, *nodes)] == ["node-a", "node-b"]
+    alone = asking(cores=1, count=3, constraints=(Constraint(operand="distinct_hosts"),))
+    assert len(placed(alone, machine("a", cores=4), machine("b", cores=4))) == 2
+
+
+def test_an_update_takes_over_what_its_predecessor_held() -> None:
+    w = MiniWorld([machine("a", gpus(1), cores=2)])
+    job = asking(DeviceRequest(name="gpu"), cores=2)
+    w.apply(schedule(w.input(job), w.tracker.fleet).plan)
+    [before] = w.allocs.values()
+    group = replace(job.task_groups[0], tasks=(replace(job.task_groups[0].tasks[0], env={"A": "b"}),))
+    newer = replace(job, version=1, job_modify_index=20, task_groups=(group,))
+    w.jobs[0], w.jobs[1] = job, newer
+    plan = schedule(w.input(newer), w.tracker.fleet).plan
+    [alloc] = plan.allocs
+    assert alloc.previous_allocation == before.id
+    assert units_of(alloc) == units_of(before) != ()
+    assert check_plan(w.tracker, plan, w.allocs.get).result.full
+    # what goes on keeps what it has
+    calm = replace(job, version=1, job_modify_index=20, priority=60)
+    w.jobs[1] = calm
+    [kept] = schedule(w.input(calm), w.tracker.fleet).plan.in_place
+    assert kept.allocated_resources == before.allocated_resources

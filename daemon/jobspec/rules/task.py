@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import posixpath
 import signal
+from collections import Counter
 
 from daemon.jobspec.diagnostics import nearest
 from daemon.jobspec.rules.constraints import check_constraints
@@ -83,8 +84,10 @@ def check_resources(resources: Resources, report: Report) -> None:
         report.need(resources.cpu == 0, "cores", message, "leave one of them out")
     else:
         report.need(resources.cpu >= 1, "cpu", "cpu is at least 1 MHz")
+    seen: Counter[str] = Counter()
     for device in resources.devices:
-        _check_device(device, report.below(step("device", device.name)))
+        seen[device.name] += 1
+        _check_device(device, report.below(step("device", device.name, seen[device.name])))
     report.need(resources.memory_mb >= 10, "memory", f"memory is at least 10 MB, not {resources.memory_mb}")
     most = resources.memory_max_mb
     if most not in (0, -1) and most < resources.memory_mb:

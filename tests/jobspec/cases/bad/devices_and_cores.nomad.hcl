@@ -11,6 +11,7 @@ job "a" {
         device "nvidia//gpu" {
           count = 0
         }
+        device "gpu" {}
         device "gpu" {
           constraint {
             distinct_hosts = true
