@@ -29,7 +29,7 @@ log = logging.getLogger("encamp.quarantine")
 
 #: shortest and longest time between two looks.
 PACE_S = 0.2
-LOOK_S = 15.0
+LOOK_S = 10.0
 #: failures older than so many half-lives are not read at start: less than FADED is left of them.
 _REMEMBERED = 6
 

@@ -8,7 +8,6 @@ from pathlib import Path
 import pytest
 from msgspec.structs import replace
 
-from daemon.model.base import NS_PER_S
 from daemon.model.enums import ClientStatus, JobType
 from daemon.model.errors import EncampError
 from daemon.model.node import Node, NodeQuarantine
@@ -116,13 +115,13 @@ async def test_without_being_switched_on_it_only_observes(kit: Kit) -> None:
 
 
 async def test_a_mark_ends_by_itself_when_the_failures_have_faded(kit: Kit) -> None:
-    await switch(kit, mode=ON, half_life_ns=NS_PER_S // 2)
+    await switch(kit, mode=ON)
     bad = await one_bad_of_three(kit)
-    await switch(kit, mode=ON, half_life_ns=30 * 60 * NS_PER_S)
-    await kit.server.propose(
-        NodesQuarantine(time_ns=time.time_ns(), marks={bad.id: NodeQuarantine(reason="r")})
-    )
+    await kit.until("the quarantine", lambda: stored(kit, bad).quarantined)
     await switch(kit, mode=ON, half_life_ns=1_000_000)
+    await kit.until("the pace to hold", lambda: kit.server.quarantine.scores.half_life_ns == 1_000_000)
+    # any change of the settings is a reason to look before it is time
+    await switch(kit, mode=ON, half_life_ns=1_000_000, share_percent=11)
     await kit.until("the release", lambda: stored(kit, bad).quarantine is None)
     assert stored(kit, bad).events[-1].message == "Quarantine ended"
 
