@@ -8,7 +8,7 @@ import encamp
 from daemon.config.settings import AgentConfig
 from daemon.model.base import NS_PER_S
 from daemon.model.node import HostVolume, NodeReserved
-from daemon.node.config import GcLimits, NodeConfig
+from daemon.node.config import GcLimits, HostNetworkRule, NodeConfig
 from daemon.server.collect import Ages
 from daemon.server.server import ServerConfig
 
@@ -62,6 +62,10 @@ def node_config(config: AgentConfig, data_dir: Path) -> NodeConfig:
         host_volumes={
             name: HostVolume(name=name, path=volume.path, read_only=volume.read_only)
             for name, volume in client.host_volumes.items()
+        },
+        host_networks={
+            name: HostNetworkRule(network.cidr, network.interface, network.reserved_ports)
+            for name, network in client.host_networks.items()
         },
         min_dynamic_port=client.min_dynamic_port,
         max_dynamic_port=client.max_dynamic_port,

@@ -10,11 +10,12 @@ import os
 import socket
 from typing import Any
 
-from daemon.config.merge import Layers
+from daemon.config.merge import Layers, Path
 from daemon.config.ranges import parse_ranges
 from daemon.config.settings import (
     AgentConfig,
     ClientSettings,
+    HostNetwork,
     HostVolume,
     LogSettings,
     Ports,
@@ -95,7 +96,33 @@ def _client(layers: Layers, found: list[Diagnostic]) -> ClientSettings:
         volumes[name] = HostVolume(
             path=layers.get(*path, "path") or "", read_only=bool(layers.get(*path, "read_only"))
         )
-    return ClientSettings(**values, meta=meta, host_volumes=volumes, reserved=_reserved(layers, found))
+    return ClientSettings(
+        **values,
+        meta=meta,
+        host_volumes=volumes,
+        host_networks=_host_networks(layers, found),
+        reserved=_reserved(layers, found),
+    )
+
+
+def _host_networks(layers: Layers, found: list[Diagnostic]) -> dict[str, HostNetwork]:
+    networks = {}
+    for name in layers.names("client", "host_network"):
+        path = ("client", "host_network", name)
+        networks[name] = HostNetwork(
+            cidr=layers.get(*path, "cidr") or "",
+            interface=layers.get(*path, "interface") or "",
+            reserved_ports=_numbers(layers, (*path, "reserved_ports"), (1, 65535), found),
+        )
+    return networks
+
+
+def _numbers(layers: Layers, path: Path, limits: tuple[int, int], found: list[Diagnostic]) -> tuple[int, ...]:
+    try:
+        return parse_ranges(layers.get(*path) or "", *limits)
+    except ValueError as failure:
+        found.append(error(f'"{path[-1]}": {failure}', layers.place(*path)))
+        return ()
 
 
 def _reserved(layers: Layers, found: list[Diagnostic]) -> Reserved:
@@ -103,11 +130,7 @@ def _reserved(layers: Layers, found: list[Diagnostic]) -> Reserved:
         return layers.get("client", "reserved", key)
 
     def numbers(key: str, low: int, high: int) -> tuple[int, ...]:
-        try:
-            return parse_ranges(get(key) or "", low, high)
-        except ValueError as failure:
-            found.append(error(f'"{key}": {failure}', layers.place("client", "reserved", key)))
-            return ()
+        return _numbers(layers, ("client", "reserved", key), (low, high), found)
 
     return Reserved(
         cpu=get("cpu") or 0,

@@ -82,7 +82,8 @@ def _put_client(layers: Layers, client: Fields, reader: Reader) -> None:
     reserved = client.one("reserved")
     if reserved is not None:
         _put_values(layers, ("client", "reserved"), reserved, reader)
-    for volume in client.blocks.get("host_volume", []):
-        path = ("client", "host_volume", volume.label)
-        layers.put((*path, "is_set"), True, volume.range)
-        _put_values(layers, path, volume, reader)
+    for name in ("host_volume", "host_network"):
+        for each in client.blocks.get(name, []):
+            path = ("client", name, each.label)
+            layers.put((*path, "is_set"), True, each.range)
+            _put_values(layers, path, each, reader)

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from daemon.config.merge import Layers
-from daemon.config.settings import AgentConfig, ClientSettings, ServerSettings
+from daemon.config.settings import AgentConfig, ClientSettings, HostNetwork, ServerSettings
 from daemon.jobspec.diagnostics import Diagnostic, error, nearest
 
 #: problems of a plugin's settings as (path, message).
@@ -177,10 +177,26 @@ def _check_client(client: ClientSettings, need: Need) -> None:
         need(
             not volume.path or volume.path.startswith("/"), where, f'"{volume.path}" is not an absolute path'
         )
+    for name, network in client.host_networks.items():
+        _check_host_network(name, network, need)
     for address in client.servers:
         host, _, port = address.rpartition(":")
         good = bool(host or port) and (not host or (port.isdigit() and 0 < int(port) < 65536))
         need(good, "client.servers", f'"{address}" is not an address such as 127.0.0.1:4647')
+
+
+def _check_host_network(name: str, network: HostNetwork, need: Need) -> None:
+    where = f"client.host_network.{name}"
+    own = 'the host network "default" is the node\'s own address; choose another name'
+    need(name != "default", f"{where}.is_set", own)
+    given = bool(network.cidr or network.interface)
+    need(
+        given, f"{where}.is_set", f'host_network "{name}" needs a cidr or an interface', 'cidr = "10.0.0.0/8"'
+    )
+    try:
+        ipaddress.ip_network(network.cidr or "::/0", strict=False)
+    except ValueError:
+        need(False, f"{where}.cidr", f'"{network.cidr}" is not a range of addresses', 'cidr = "10.0.0.0/8"')
 
 
 def check_plugins(name: str, settings: dict[str, Any]) -> list[tuple[str, str]]:

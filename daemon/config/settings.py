@@ -93,6 +93,17 @@ class HostVolume(Settings, frozen=True, kw_only=True):
     read_only: bool = False
 
 
+class HostNetwork(Settings, frozen=True, kw_only=True):
+    """Addresses of the node under a name that ports of jobs may ask for."""
+
+    #: addresses in this range; empty: any.
+    cidr: str = ""
+    #: addresses of this interface; empty: any.
+    interface: str = ""
+    #: never given to jobs.
+    reserved_ports: tuple[int, ...] = ()
+
+
 class ClientSettings(Settings, frozen=True, kw_only=True):
     """The node: where tasks run."""
 
@@ -109,6 +120,8 @@ class ClientSettings(Settings, frozen=True, kw_only=True):
     reserved: Reserved = Reserved()
     #: name -> directory.
     host_volumes: dict[str, HostVolume] = {}
+    #: name -> addresses.
+    host_networks: dict[str, HostNetwork] = {}
     #: how often space is looked at.
     gc_interval_s: float = 60.0
     #: percent of the disk in use above which dead allocations are removed. -dev: 99.

@@ -35,6 +35,7 @@ RESERVED = BlockDef(
     "reserved", _keys(cpu="int", memory="int", disk="int", reserved_ports="string", cores="string")
 )
 HOST_VOLUME = BlockDef("host_volume", _keys(path="string", read_only="bool"))
+HOST_NETWORK = BlockDef("host_network", _keys(cidr="string", interface="string", reserved_ports="string"))
 CLIENT = BlockDef(
     "client",
     _keys(
@@ -61,6 +62,7 @@ CLIENT = BlockDef(
         Child("meta", None),
         Child("reserved", RESERVED),
         Child("host_volume", HOST_VOLUME, many=True, labels=1),
+        Child("host_network", HOST_NETWORK, many=True, labels=1),
     ),
 )
 PLUGIN = BlockDef("plugin", (), (Child("config", None),))
@@ -107,7 +109,7 @@ search server_join start_join start_timeout upgrade_version"""
 _CLIENT = """alloc_mounts_dir artifact bind_wildcard_default_host_network bridge_network_hairpin_mode
 bridge_network_name bridge_network_subnet bridge_network_subnet_ipv6 cgroup_parent chroot_env client_max_port
 client_min_port cni_config_dir cni_path common_plugin_dir cpu_disable_dmidecode default_ineligible
-disable_remote_exec disk_free_mb drain_on_shutdown fingerprint gc_volumes_on_node_gc host_network
+disable_remote_exec disk_free_mb drain_on_shutdown fingerprint gc_volumes_on_node_gc
 host_volume_plugin_dir host_volumes_dir network_speed no_host_uuid node_max_allocs nomad_service_discovery
 options preferred_address_family reservable_cores server_join template users"""
 

@@ -54,7 +54,6 @@ UNSUPPORTED: dict[tuple[str, str], tuple[Any, ...]] = {
     ("network", "device"): ("",),
     ("network", "cidr"): ("",),
     ("network", "ip"): ("",),
-    ("port", "host_network"): ("default", ""),
     ("volume", "per_alloc"): (False,),
     ("volume", "sticky"): (False,),
     ("volume", "access_mode"): ("",),

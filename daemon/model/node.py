@@ -59,6 +59,14 @@ class NodeDevice(Wire, frozen=True, kw_only=True):
         return f"{self.vendor}/{self.type}/{self.name}"
 
 
+class HostNetwork(Wire, frozen=True, kw_only=True):
+    """A name by which jobs choose the address of a port. `addresses`: the best first."""
+
+    name: str
+    addresses: tuple[str, ...] = ()
+    reserved_ports: tuple[int, ...] = ()
+
+
 class NodeResources(Wire, frozen=True, kw_only=True):
     """Totals of a node, before what is reserved. MHz, MB."""
 
@@ -70,6 +78,7 @@ class NodeResources(Wire, frozen=True, kw_only=True):
     disk_mb: int = 0
     networks: tuple[NodeNetwork, ...] = ()
     devices: tuple[NodeDevice, ...] = ()
+    host_networks: dict[str, HostNetwork] = {}
     min_dynamic_port: int = 20000
     max_dynamic_port: int = 32000
 

@@ -22,6 +22,14 @@ class GcLimits(msgspec.Struct, frozen=True, kw_only=True):
     keep_failed: int = 2
 
 
+class HostNetworkRule(msgspec.Struct, frozen=True):
+    """Which addresses of the machine bear the name of a host network; an empty word admits all."""
+
+    cidr: str = ""
+    interface: str = ""
+    reserved_ports: tuple[int, ...] = ()
+
+
 class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     """Settings of one node. Directories are made where they are missing."""
 
@@ -39,6 +47,7 @@ class NodeConfig(msgspec.Struct, frozen=True, kw_only=True):
     meta: dict[str, str] = {}
     reserved: NodeReserved = NodeReserved()
     host_volumes: dict[str, HostVolume] = {}
+    host_networks: dict[str, HostNetworkRule] = {}
     min_dynamic_port: int = 20000
     max_dynamic_port: int = 32000
     max_kill_timeout_s: float = 30.0

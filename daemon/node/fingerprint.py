@@ -15,6 +15,7 @@ from daemon.aio.scope import Scope
 from daemon.model.enums import NodeStatus
 from daemon.model.node import DriverInfo, HostVolume, Node, NodeNetwork, NodeResources
 from daemon.node.config import NodeConfig
+from daemon.node.hostnets import host_networks
 from daemon.node.identity import Identity
 from plugins.fingerprint.base import Fingerprinter, ProbeContext, ProbeResult
 
@@ -95,6 +96,7 @@ class Fingerprints:
         facts: dict[str, int] = {}
         networks: tuple[NodeNetwork, ...] = ()
         core_ids: tuple[int, ...] = ()
+        addresses: tuple[tuple[str, str], ...] = ()
         names = {
             "cpu_mhz": "cpu_shares",
             "cpu_cores": "total_cores",
@@ -108,6 +110,7 @@ class Fingerprints:
                     facts[target] = value
             if result.resources.core_ids is not None:
                 core_ids = result.resources.core_ids
+            addresses = result.resources.addresses or addresses
             if result.resources.networks is not None:
                 networks = tuple(
                     NodeNetwork(device=device, ip=ip, mbits=mbits)
@@ -120,6 +123,7 @@ class Fingerprints:
             memory_mb=facts.get("memory_mb", 0),
             disk_mb=facts.get("disk_mb", 0),
             networks=networks,
+            host_networks=host_networks(config.host_networks, addresses),
             min_dynamic_port=config.min_dynamic_port,
             max_dynamic_port=config.max_dynamic_port,
         )

@@ -14,8 +14,9 @@ from daemon.model.alloc import Allocation, AllocBlock, AllocHealth, PortColumn
 from daemon.model.errors import InvariantBroken
 from daemon.model.job import TaskGroup
 from daemon.model.metrics import AllocMetric
-from daemon.model.resources import AllocatedPort, AllocatedShared
+from daemon.model.resources import AllocatedPort, AllocatedShared, Port
 from daemon.scheduler import reschedule
+from daemon.scheduler.addresses import address_of
 from daemon.scheduler.decision import Replace
 from daemon.scheduler.ports import choose_ports
 from daemon.scheduler.ranker import Ranker
@@ -126,21 +127,28 @@ def _columns(
 ) -> tuple[PortColumn, ...]:
     if not ports:
         return ()
-    addresses = tuple(placer.fleet.host_ips[row] for row in nodes)
-    if len(set(addresses)) == 1:
-        addresses = addresses[:1]
     asked = (*ranker.ports.static, *ranker.ports.dynamic)
+    by_network = {
+        name: _addresses(placer, nodes, port)
+        for name, port in {port.host_network: port for port in asked}.items()
+    }
     return tuple(
         PortColumn(
             label=port.label,
             to=port.to,
             values=np.array([held[i].value for held in ports], dtype="<u2").tobytes(),
-            host_ips=addresses,
+            host_ips=by_network[port.host_network],
             static=i < len(ranker.ports.static),
             ignore_collision=port.ignore_collision,
         )
         for i, port in enumerate(asked)
     )
+
+
+def _addresses(placer: Placer, nodes: list[int], port: Port) -> tuple[str, ...]:
+    """Address of the port on each node; one where they are all alike."""
+    addresses = tuple(address_of(placer.fleet, row, port) for row in nodes)
+    return addresses[:1] if len(set(addresses)) == 1 else addresses
 
 
 def row_of(

@@ -18,6 +18,7 @@ import numpy as np
 
 from daemon.model.job import Job, TaskGroup
 from daemon.model.policies import Constraint
+from daemon.scheduler.addresses import is_own, offering
 from daemon.scheduler.operators import DISTINCT
 from daemon.scheduler.targets import constraint_mask, escapes, remember
 from daemon.scheduler.unit_ask import UnitAsk, offers, unit_ask
@@ -97,6 +98,10 @@ def feasibility_checks(job: Job, group: TaskGroup, fleet: Fleet) -> list[Check]:
         if network.mode not in ("host", "none", ""):
             mask = _present(fleet, f"mode.{network.mode}")
             checks.append(Check("network", f'network mode "{network.mode}" missing', mask, network.mode))
+        named = (port.host_network for port in (*network.reserved_ports, *network.dynamic_ports))
+        for alias in dict.fromkeys(name for name in named if not is_own(name)):
+            mask = cached(fleet, ("host network", alias), partial(offering, fleet, alias))
+            checks.append(Check("host_network", f'missing host network "{alias}"', mask, alias))
     ask = unit_ask(group)
     if ask:
         checks.extend(cached(fleet, ("units", ask), partial(_by_the_piece, fleet, ask)))

@@ -112,6 +112,8 @@ class Shortfall:
             return f'its host volume "{check.subject}" is read-only, the group asks to write'
         if kind == "network":
             return f'it has no network of mode "{check.subject}"'
+        if kind == "host_network":
+            return f'it has no host network "{check.subject}"'
         if kind == "distinct_hosts":
             return "it holds an allocation of the job already (distinct_hosts)"
         if kind == "distinct_property":
@@ -195,6 +197,7 @@ _SIMPLE = {
     "free_cores": "free {subject} cores on {name}, or add a node",
     "device": "add a node with the devices, or repair those of {name} ({nodes} lack only that)",
     "free_device": "free the devices that are in use on {name}, or add a node with more",
+    "host_network": 'configure host_network "{subject}" on {name} ({nodes} lack only that)',
     "network": 'offer a network of mode "{subject}" on {name}',
     "distinct_hosts": "add a node, lower the count, or drop distinct_hosts ({nodes} hold the job already)",
     "distinct_property": "add a node with a new value, or raise the limit of distinct_property",

@@ -2,7 +2,7 @@
 
 Theory: a static port is free on a node or the node is out. Dynamic ports are probed from a seeded start through
 the node's whole range, so that a request only fails when nothing is left. Ports are counted per node, whatever
-the address, because this version knows one address a node.
+the address: a number that is taken on one host network is taken on all of them.
 
 Source: spec/scheduler.md 4.5.
 """
@@ -13,6 +13,7 @@ from dataclasses import dataclass
 
 from daemon.model.job import TaskGroup
 from daemon.model.resources import AllocatedPort, Port
+from daemon.scheduler.addresses import address_of
 from daemon.scheduler.ids import Ids
 from daemon.scheduler.working import Working
 
@@ -43,16 +44,16 @@ def port_ask(group: TaskGroup) -> PortAsk:
 
 def choose_ports(working: Working, row: int, ask: PortAsk, ids: Ids) -> tuple[AllocatedPort, ...] | None:
     """Ports of one allocation on that row; None when they are not to be had."""
-    address = working.fleet.host_ips[row]
+    fleet = working.fleet
     chosen: list[AllocatedPort] = []
     numbers: set[int] = set()
     for port in ask.static:
         if not port.ignore_collision and working.port_taken(row, port.value):
             return None
         numbers.add(port.value)
-        chosen.append(_given(port, port.value, address, static=True))
+        chosen.append(_given(port, port.value, address_of(fleet, row, port), static=True))
     if ask.dynamic:
-        low, high = int(working.fleet.port_min[row]), int(working.fleet.port_max[row])
+        low, high = int(fleet.port_min[row]), int(fleet.port_max[row])
         span = high - low + 1
         if span <= 0:
             return None
@@ -66,7 +67,7 @@ def choose_ports(working: Working, row: int, ask: PortAsk, ids: Ids) -> tuple[Al
                     break
             else:
                 return None
-            chosen.append(_given(port, value, address, static=False))
+            chosen.append(_given(port, value, address_of(fleet, row, port), static=False))
     return tuple(chosen)
 
 

@@ -12,7 +12,7 @@ from __future__ import annotations
 from daemon.model.base import Wire
 from daemon.model.enums import Eligibility, NodeStatus
 from daemon.model.errors import Conflict
-from daemon.model.node import Node, NodeDevice
+from daemon.model.node import Node, NodeDevice, NodeResources
 from daemon.model.resources import Usage
 
 #: `NodeFacts.state`: 0 takes new work, the rest say why not.
@@ -52,6 +52,8 @@ class NodeFacts(Wire, frozen=True, kw_only=True):
     drivers: dict[str, int]
     volumes: dict[str, int]
     modes: tuple[str, ...]
+    #: host network -> address of its ports.
+    networks: dict[str, str] = {}
     reserved_ports: tuple[int, ...]
     #: numbers of the cores that jobs may reserve.
     cores: tuple[int, ...] = ()
@@ -129,11 +131,19 @@ def facts_of(node: Node, row: int) -> NodeFacts:
             for name, volume in node.host_volumes.items()
         },
         modes=tuple(sorted({network.mode for network in total.networks})),
-        reserved_ports=tuple(sorted(set(kept.ports))),
+        networks={
+            name: network.addresses[0] for name, network in total.host_networks.items() if network.addresses
+        },
+        reserved_ports=tuple(sorted({*kept.ports, *_kept_on_networks(total)})),
         cores=tuple(core for core in total.core_ids or range(total.total_cores) if core not in kept.cores),
         core_mhz=total.core_mhz,
         devices=total.devices,
     )
+
+
+def _kept_on_networks(total: NodeResources) -> set[int]:
+    """Ports are counted per node whatever the address: one that a network keeps back is kept back on all."""
+    return {port for network in total.host_networks.values() for port in network.reserved_ports}
 
 
 def amounts(usage: Usage) -> tuple[int, int, int, int]:

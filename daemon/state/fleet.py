@@ -69,7 +69,7 @@ class Fleet:
         self.datacenter, self.pool = Column(length), Column(length)
         self.node_class, self.computed_class = Column(length), Column(length)
         self.node_id, self.node_name = Column(length), Column(length)
-        #: "attr.KEY", "meta.KEY", "driver.NAME", "volume.NAME", "mode.NAME" -> values.
+        #: "attr.KEY", "meta.KEY", "driver.NAME", "volume.NAME", "mode.NAME", "network.NAME" -> values.
         self.columns: dict[str, Column] = {}
         self.ports: dict[int, set[int]] = {}
         self.reserved_ports: dict[int, frozenset[int]] = {}
@@ -235,6 +235,7 @@ class Fleet:
         values.update((f"driver.{key}", str(value)) for key, value in facts.drivers.items())
         values.update((f"volume.{key}", str(value)) for key, value in facts.volumes.items())
         values.update((f"mode.{mode}", "1") for mode in facts.modes)
+        values.update((f"network.{key}", address) for key, address in facts.networks.items())
         self._set_values(row, values)
         if facts.reserved_ports:
             self.reserved_ports[row] = frozenset(facts.reserved_ports)

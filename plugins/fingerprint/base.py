@@ -22,6 +22,8 @@ class NodeResources(msgspec.Struct, frozen=True, kw_only=True):
     disk_mb: int | None = None
     #: (device, address, speed in Mbit/s) of each usable interface, the default one first.
     networks: tuple[tuple[str, str, int], ...] | None = None
+    #: (device, address) of all interfaces that are up, the best of each device first.
+    addresses: tuple[tuple[str, str], ...] | None = None
 
 
 class ProbeResult(msgspec.Struct, frozen=True, kw_only=True):

@@ -59,9 +59,10 @@ class NetworkProbe(Fingerprinter):
             raise ValueError(
                 f"client.network_interface {chosen!r} is not up or has no address (usable: {names})"
             )
+        addresses = tuple((name, address) for name in sorted(known) for address in known[name])
         device = chosen or _default(context, known)
         if not device:
-            return ProbeResult(resources=NodeResources(networks=()))
+            return ProbeResult(resources=NodeResources(networks=(), addresses=addresses))
         others = [
             name for name in sorted(known) if name != device and known[name] and _is_hardware(context, name)
         ]
@@ -69,7 +70,7 @@ class NetworkProbe(Fingerprinter):
         address = networks[0][1]
         return ProbeResult(
             attributes={"unique.network.ip-address": address},
-            resources=NodeResources(networks=networks),
+            resources=NodeResources(networks=networks, addresses=addresses),
             links={"unique.network.interface": device},
         )
 

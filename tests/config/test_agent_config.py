@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from daemon.config.load import ConfigErrors, load_config
 from daemon.config.ranges import parse_ranges
-from daemon.config.settings import AgentConfig, HostVolume, Reserved, Settings
+from daemon.config.settings import AgentConfig, HostNetwork, HostVolume, Reserved, Settings
 from daemon.config.tables import AGENT, CLIENT, SUPPORT
 
 ROOT = Path(__file__).parents[2]
@@ -68,6 +68,11 @@ client {
   host_volume "data" {
     path      = "/srv/data"
     read_only = true
+  }
+  host_network "public" {
+    cidr           = "203.0.113.0/24"
+    interface      = "eth1"
+    reserved_ports = "22,80-81"
   }
   gc_interval              = "30s"
   gc_disk_usage_threshold  = 70.5
@@ -150,6 +155,9 @@ def test_every_setting_is_read(tmp_path: Path) -> None:
         cpu=500, memory_mb=256, disk_mb=1024, ports=(22, 80, 81, 82), cores=(0, 1)
     )
     assert config.client.host_volumes == {"data": HostVolume(path="/srv/data", read_only=True)}
+    assert config.client.host_networks == {
+        "public": HostNetwork(cidr="203.0.113.0/24", interface="eth1", reserved_ports=(22, 80, 81))
+    }
     assert config.client.meta == {"rack": "r1", "unique.id": "7"}
     assert config.log.rotate_duration_s == 12 * 3600
     assert config.log.level == "WARN"
@@ -221,6 +229,10 @@ def test_flags_are_converted_and_checked(tmp_path: Path) -> None:
         ("client { min_dynamic_port = 5000 max_dynamic_port = 4000 }", "is not more than max_dynamic_port"),
         ('client { host_volume "v" {} }', 'host_volume "v" needs a path'),
         ('client { host_volume "v" { path = "x" } }', "is not an absolute path"),
+        ('client { host_network "n" {} }', "needs a cidr or an interface"),
+        ('client { host_network "n" { cidr = "10.0.0.0/99" } }', "is not a range of addresses"),
+        ('client { host_network "default" { cidr = "10.0.0.0/8" } }', "the node's own address"),
+        ('client { host_network "n" { interface = "a" reserved_ports = "9-1" } }', "goes backwards"),
         ("client { gc_disk_usage_threshold = 120 }", "is a percentage"),
         ('client { servers = ["nowhere:port"] }', "is not an address"),
         ("frob = 1", 'a configuration has no key "frob"'),

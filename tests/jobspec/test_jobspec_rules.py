@@ -26,7 +26,7 @@ from daemon.model.policies import (
     RestartPolicy,
     UpdateStrategy,
 )
-from daemon.model.resources import DNSConfig, Network, Port
+from daemon.model.resources import DNSConfig, Network
 
 ROOT = Path(__file__).parents[2]
 
@@ -70,9 +70,6 @@ NOT_YET = [
     make_job(task_groups=(make_group(networks=(Network(mode="bridge"),)),)),
     make_job(task_groups=(make_group(networks=(Network(mode="cni/x"),)),)),
     make_job(task_groups=(make_group(networks=(Network(dns=DNSConfig()),)),)),
-    make_job(
-        task_groups=(make_group(networks=(Network(dynamic_ports=(Port(label="x", host_network="p"),)),)),)
-    ),
     make_job(task_groups=(make_group(volumes={"v": VolumeRequest(name="v", source="s", type="csi")}),)),
     make_job(task_groups=(make_group(volumes={"v": VolumeRequest(name="v", source="s", sticky=True)}),)),
 ]

@@ -11,6 +11,7 @@ _FAILURES = ("tests/scheduler/test_reconcile.py", "-k", "rf or rc16")
 _OPERATORS = ("daemon/scheduler/operators.py", _FEASIBLE)
 _VERSIONS = ("daemon/scheduler/versions.py", _FEASIBLE)
 _CHECKS = ("daemon/scheduler/feasible.py", _FEASIBLE)
+_ADDRESSES = ("daemon/scheduler/addresses.py", ("tests/scheduler/test_host_networks_of_ports.py",))
 _DISTINCT = ("daemon/scheduler/distinct.py", _FEASIBLE)
 _PORTS = ("daemon/scheduler/ports.py", _FEASIBLE)
 _USAGE = ("daemon/scheduler/usage.py", _FEASIBLE)
@@ -41,6 +42,9 @@ _TEXTS: list[tuple[tuple[str, tuple[str, ...]], str, str]] = [
     (_CHECKS, "fnmatchcase(word, glob)", "word == glob"),
     (_CHECKS, "    if job.node_pool == ALL_POOL:", "    if False:"),
     (_CHECKS, "    if not read_only:\n", "    if False:\n"),
+    (_ADDRESSES, "found |= named & _has(fleet, alias)", "found |= _has(fleet, alias)"),
+    (_ADDRESSES, "else column.codes >= 0", "else fleet.alive"),
+    (_ADDRESSES, "    if is_own(alias):\n        return fleet.h", "    if True:\n        return fleet.h"),
     (_DISTINCT, "constraint.r_target not in _OFF:", "True:"),
     (_DISTINCT, "self.counts(working) < self.allowed", "self.counts(working) <= self.allowed"),
     (_PORTS, "if value not in numbers and not working.port_taken", "if not working.port_taken"),

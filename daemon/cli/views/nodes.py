@@ -61,6 +61,11 @@ def node_pairs(node: Node, *, time_ns: int = 0, color: bool = False, zone: tzinf
         items.append(("Drain Deadline", deadline_words(node.drain_strategy, time_ns)))
     if node.last_drain is not None:
         items.append(("Last Drain", _last_drain(node.last_drain, zone)))
+    networks = node.node_resources.host_networks
+    if networks:
+        items.append(
+            ("Host Networks", ",".join(f"{name}={networks[name].addresses[0]}" for name in sorted(networks)))
+        )
     items += [("Host Volumes", ",".join(sorted(node.host_volumes))), ("Healthy Drivers", drivers)]
     return pairs(items, color=color)
 

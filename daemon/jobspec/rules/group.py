@@ -131,5 +131,8 @@ def _check_port(port: Port, network: Network, numbers: dict[int, str], report: R
         if port.value in numbers:
             report.error("static", f'port {port.value} is taken by "{numbers[port.value]}" of the same group')
         numbers.setdefault(port.value, port.label)
+    alias = port.host_network
+    good = "${" not in alias or (alias.startswith(("${attr.", "${meta.", "${node.")) and alias.endswith("}"))
+    report.need(good, "host_network", f'"{alias}" is neither a name nor a target such as ${{meta.net}}')
     if port.ignore_collision and network.mode != "host":
         report.error("ignore_collision", 'ignore_collision needs the network mode "host"')

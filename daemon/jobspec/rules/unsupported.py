@@ -43,9 +43,6 @@ def _group(group: TaskGroup, report: Report) -> None:
         _block(inner, "dns", network.dns)
         if network.hostname:
             _say(inner, "hostname", '"hostname"')
-        for port in (*network.reserved_ports, *network.dynamic_ports):
-            if port.host_network not in ("", "default"):
-                _say(inner.below(step("port", port.label)), "host_network", '"host_network"')
     for name, volume in group.volumes.items():
         inner = report.below(step("volume", name))
         if JOB.is_unsupported_value("volume", "type", volume.type):

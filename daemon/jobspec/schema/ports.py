@@ -19,7 +19,7 @@ from daemon.model.resources import Network, Port
 
 
 def _port(fields: Fields, label: str) -> Port:
-    return Port(label=label, **fields.pick("to", "ignore_collision", value="static"))
+    return Port(label=label, **fields.pick("to", "ignore_collision", "host_network", value="static"))
 
 
 def _split(ports: list[Port], mode: str) -> Network:

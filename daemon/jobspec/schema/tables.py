@@ -124,7 +124,7 @@ RESCHEDULE = BlockDef(
 )
 RESTART = BlockDef("restart", _keys(attempts="int", interval="duration", delay="duration", mode="string"))
 EPHEMERAL_DISK = BlockDef("ephemeral_disk", _keys(size="int", sticky="bool"))
-PORT = BlockDef("port", _keys(static="int", to="int", ignore_collision="bool"))
+PORT = BlockDef("port", _keys(static="int", to="int", ignore_collision="bool", host_network="string"))
 NETWORK = BlockDef("network", _keys(mode="string"), (Child("port", PORT, many=True, labels=1),))
 VOLUME = BlockDef("volume", _keys(type="string", source="string", read_only="bool"))
 VOLUME_MOUNT = BlockDef(
