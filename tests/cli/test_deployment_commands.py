@@ -11,12 +11,12 @@ import pytest
 
 from daemon.model.deployment import Deployment, GroupDeployment
 from daemon.model.enums import DeploymentStatus
-from daemon.model.errors import Conflict
+from daemon.model.errors import Conflict, InvalidInput
 from daemon.model.job import VersionTag
 from daemon.rpc import messages as m
 from daemon.rpc import methods
 from tests.cli.conftest import Encamp
-from tests.cli.made import ALLOC_2, make_alloc, make_eval, make_job, make_stub, running
+from tests.cli.made import ALLOC_2, ALLOC_3, make_alloc, make_eval, make_job, make_stub, running
 from tests.cli.scripted import ScriptedAgent
 
 ROW = Deployment(
@@ -144,3 +144,51 @@ def test_tags(rollouts: ScriptedAgent, encamp: Encamp) -> None:
     assert encamp("job", "tag", "unset", "-name", "good", "web").code == 0
     first, second = rollouts.called(methods.JOB_TAG)
     assert (first.name, first.version, first.unset) == ("good", 2, False) and second.unset
+
+
+def test_status_without_an_id_is_the_list(rollouts: ScriptedAgent, encamp: Encamp) -> None:
+    assert encamp("deployment", "status").out == encamp("deployment", "list").out
+    result = encamp("deployment", "status", "-monitor")
+    assert result.code == 1 and "encamp deployment list" in result.err
+    assert "Progress Deadline" in encamp("deployment", "status", "-verbose", ALLOC_2[:6]).out
+
+
+def test_a_refused_promotion_names_the_canaries_that_are_not_healthy(
+    rollouts: ScriptedAgent, encamp: Encamp
+) -> None:
+    good, bad = running(healthy=True), running(healthy=False, id=ALLOC_3)
+    group = msgspec.structs.replace(ROW.task_groups["front"], placed_canaries=(good.id, bad.id))
+    row = msgspec.structs.replace(ROW, task_groups={"front": group})
+    rollouts.on(methods.DEPLOYMENT_LIST, m.DeploymentListResponse(deployments=(row,)))
+    rollouts.on(methods.DEPLOYMENT_ALLOCS, m.AllocListResponse(allocations=(good, bad)))
+
+    def refuse(_: Any) -> None:
+        raise InvalidInput("group 'front' has 1 healthy canaries of 2")
+
+    rollouts.on(methods.DEPLOYMENT_PROMOTE, refuse)
+    result = encamp("job", "promote", "web")
+    assert result.code == 1 and "1 healthy canaries of 2" in result.err
+    assert f"canary {ALLOC_3[:8]} of group 'front' is running, unhealthy" in result.err
+    assert good.id[:8] not in result.err
+
+
+def test_rollouts_of_an_earlier_job_only_with_all(rollouts: ScriptedAgent, encamp: Encamp) -> None:
+    old = msgspec.structs.replace(ROW, id=ALLOC_3, job_create_index=7)
+    rollouts.on(methods.JOB_DEPLOYMENTS, m.DeploymentListResponse(deployments=(ROW, old)))
+    assert ALLOC_3[:8] not in encamp("job", "deployments", "web").out
+    assert ALLOC_3[:8] in encamp("job", "deployments", "-all", "web").out
+
+
+def test_reverting_to_the_current_version_is_refused(rollouts: ScriptedAgent, encamp: Encamp) -> None:
+    rollouts.on(methods.JOB_LIST, m.JobListResponse(jobs=(make_stub(version=3),)))
+    result = encamp("job", "revert", "web", "3")
+    assert result.code == 1 and "at version 3 already" in result.err and "job history web" in result.err
+    assert not rollouts.called(methods.JOB_REVERT)
+
+
+def test_an_allocation_names_its_deployment(rollouts: ScriptedAgent, encamp: Encamp) -> None:
+    alloc = running(deployment_id=ALLOC_2)
+    rollouts.on(methods.ALLOC_LIST, m.AllocListResponse(allocations=(alloc,)))
+    rollouts.on(methods.ALLOC_GET, m.AllocResponse(allocation=alloc, job=make_job()))
+    out = encamp("alloc", "status", alloc.id[:8]).out
+    assert any(line.split() == ["Deployment", "ID", "=", ALLOC_2[:8]] for line in out.splitlines())

@@ -13,6 +13,7 @@ from daemon.cli.session import Session
 from daemon.cli.views import deployments as view
 from daemon.cli.with_session import with_session
 from daemon.model.base import to_json
+from daemon.model.errors import InvalidInput
 from daemon.rpc.messages import DeploymentUpdateResponse
 from daemon.rpc.methods import (
     DEPLOYMENT_ALLOCS,
@@ -32,6 +33,10 @@ from daemon.rpc.methods import (
 @with_session
 def list_(session: Session, job: str, status_: str, verbose: bool, as_json: bool) -> None:
     """List deployments, newest first."""
+    _list(session, job, status_, verbose, as_json)
+
+
+def _list(session: Session, job: str, status_: str, verbose: bool, as_json: bool) -> None:
     pages = session.pages(DEPLOYMENT_LIST, job=job, status=status_)
     rows = [row for page in pages for row in page.deployments]
     if as_json:
@@ -40,17 +45,25 @@ def list_(session: Session, job: str, status_: str, verbose: bool, as_json: bool
     session.console.lines(view.deployment_list(rows, verbose=verbose, color=session.console.color))
 
 
-@command("status", example="encamp deployment status 5f3a\nencamp deployment status -monitor 5f3a")
-@click.argument("deployment", shell_complete=complete.deployments)
+@command(
+    "status",
+    example="encamp deployment status\nencamp deployment status 5f3a\nencamp deployment status -monitor 5f3a",
+)
+@click.argument("deployment", required=False, shell_complete=complete.deployments)
 @option("-monitor", "monitor", is_flag=True, help="Follow it until it is over; exit 1 unless it succeeds.")
 @verbose_option
 @json_option
 @with_session
-def status(session: Session, deployment: str, monitor: bool, verbose: bool, as_json: bool) -> int:
-    """Show a deployment: how far each group is, and what holds it up.
+def status(session: Session, deployment: str | None, monitor: bool, verbose: bool, as_json: bool) -> int:
+    """List deployments, or show one: how far each group is, and what holds it up.
 
     DEPLOYMENT is an id or a unique prefix of one.
     """
+    if deployment is None:
+        if monitor:
+            raise InvalidInput("say which deployment to follow; `encamp deployment list` lists them")
+        _list(session, "", "", verbose, as_json)
+        return 0
     row = resolve.deployment(session, deployment)
     console = session.console
     if monitor:
@@ -79,9 +92,14 @@ def promote(session: Session, deployment: str, groups: tuple[str, ...], detach: 
 def promoted(session: Session, deployment: str, groups: tuple[str, ...], detach: bool, verbose: bool) -> int:
     """Promote, and follow."""
     row = resolve.deployment(session, deployment)
-    answer = session.call(
-        DEPLOYMENT_PROMOTE, deployment_id=row.id, all=not groups, groups=groups, namespace=row.namespace
-    )
+    try:
+        answer = session.call(
+            DEPLOYMENT_PROMOTE, deployment_id=row.id, all=not groups, groups=groups, namespace=row.namespace
+        )
+    except InvalidInput as error:
+        allocs = session.call(DEPLOYMENT_ALLOCS, id=row.id, namespace=row.namespace).allocations
+        lines = view.unready_canaries(row, allocs, groups, verbose)
+        raise InvalidInput("\n".join([error.message, *lines]), **error.details) from error
     if detach:
         session.console.line(f"Evaluation ID: {answer.eval_id}")
         return 0

@@ -50,13 +50,16 @@ def promote(session: Session, job: str, groups: tuple[str, ...], detach: bool, v
 @command("deployments", example="encamp job deployments web\nencamp job deployments -latest web")
 @click.argument("job", shell_complete=complete.jobs)
 @option("-latest", "latest", is_flag=True, help="Only the newest, with its groups.")
+@option("-all", "all_", is_flag=True, help="Those of an earlier job of the same id, too.")
 @verbose_option
 @json_option
 @with_session
-def deployments(session: Session, job: str, latest: bool, verbose: bool, as_json: bool) -> None:
+def deployments(session: Session, job: str, latest: bool, all_: bool, verbose: bool, as_json: bool) -> None:
     """List the rollouts of a job, newest first."""
     stub = resolve.job(session, job)
     rows = session.call(JOB_DEPLOYMENTS, id=stub.id, namespace=stub.namespace).deployments
+    if not all_:
+        rows = tuple(row for row in rows if row.job_create_index == stub.create_index)
     console = session.console
     if as_json:
         console.json(to_json((rows[0] if rows else None) if latest else rows, indent=2))
@@ -87,6 +90,10 @@ def revert(
         raise InvalidInput("give a version, or -tag NAME")
     if version is None:
         version = _tagged(session, stub.id, tag, at)
+    if version == stub.version:
+        raise InvalidInput(
+            f'job "{stub.id}" is at version {version} already; `encamp job history {stub.id}` lists the others'
+        )
     answer = session.call(JOB_REVERT, job_id=stub.id, job_version=version, enforce_prior_version=prior, **at)
     session.console.progress([f'Job "{stub.id}": version {version} comes back as version {answer.version}'])
     if detach or not answer.eval_id:

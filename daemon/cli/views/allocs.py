@@ -38,6 +38,8 @@ def alloc_pairs(
         ("Created", when(alloc.create_time_ns)),
         ("Modified", when(alloc.modify_time_ns)),
     ]
+    if alloc.deployment_id:
+        items.append(("Deployment ID", short(alloc.deployment_id, verbose)))
     if alloc.deployment_status is not None:
         items.append(("Health", health_word(alloc)))
     if alloc.previous_allocation:

@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from daemon.cli.text import Cell, iso, pairs, short, status, table
+from daemon.cli.text import Cell, clean, iso, pairs, short, status, table
+from daemon.model.alloc import Allocation
 from daemon.model.deployment import Deployment
 
 
@@ -50,8 +51,8 @@ def deployment_pairs(row: Deployment, *, verbose: bool = False, color: bool = Fa
     return pairs(items, color=color)
 
 
-def group_table(row: Deployment, *, color: bool = False) -> list[str]:
-    """Where each group stands. Columns that say nothing of any group are left out."""
+def group_table(row: Deployment, *, verbose: bool = False, color: bool = False) -> list[str]:
+    """Where each group stands. Columns that say nothing of any group are left out; deadlines only with `verbose`."""
     groups = sorted(row.task_groups.items())
     if not groups:
         return []
@@ -76,12 +77,39 @@ def group_table(row: Deployment, *, color: bool = False) -> list[str]:
         header[1:1] = ["Auto Revert"]
         for cell, (_, group) in zip(cells, groups, strict=True):
             cell[1:1] = [str(group.auto_revert).lower()]
+    if verbose:
+        header.append("Progress Deadline")
+        for cell, (_, group) in zip(cells, groups, strict=True):
+            cell.append(iso(group.require_progress_by_ns) if row.active else "")
     return table(header, cells, color=color)
+
+
+def unready_canaries(
+    row: Deployment, allocs: Sequence[Allocation], groups: Sequence[str], verbose: bool = False
+) -> list[str]:
+    """One line for each canary that keeps the groups (all of them, if none is named) from being promoted."""
+    lines = []
+    for alloc in allocs:
+        group = row.task_groups.get(alloc.task_group)
+        if group is None or group.promoted or alloc.id not in group.placed_canaries:
+            continue
+        if groups and alloc.task_group not in groups:
+            continue
+        health = alloc.deployment_status.healthy if alloc.deployment_status is not None else None
+        if health and not alloc.terminal:
+            continue
+        judged = {None: "not judged yet", False: "unhealthy", True: "over"}[health]
+        id_ = short(alloc.id, verbose)
+        lines.append(
+            f"canary {id_} of group {clean(alloc.task_group)!r} is {alloc.client_status}, {judged}; "
+            f"`encamp alloc status {id_}` shows why"
+        )
+    return lines
 
 
 def whole(row: Deployment, *, verbose: bool = False, color: bool = False) -> list[str]:
     """Facts and groups."""
-    groups = group_table(row, color=color)
+    groups = group_table(row, verbose=verbose, color=color)
     return [
         *deployment_pairs(row, verbose=verbose, color=color),
         *(["", "Deployed", *groups] if groups else []),
