@@ -12,15 +12,17 @@ import pytest
 from daemon.evaluation.plan_check import check_plan
 from daemon.model.alloc import Allocation
 from daemon.model.enums import DesiredStatus, Eligibility, EvalStatus, JobType, Trigger
+from daemon.model.node import DeviceInstance, NodeDevice
 from daemon.model.plan import Attempt, EvalInput
-from daemon.model.resources import Network, Port
+from daemon.model.resources import DeviceRequest, Network, Port, Resources
 from daemon.model.scheduler_config import PreemptionConfig, SchedulerConfig
 from daemon.scheduler import preempt
 from daemon.scheduler.schedule import schedule, schedule_seeing
 from daemon.state import commands as c
 from daemon.state.neighbours import neighbours, seeing
+from daemon.state.units import units_of
 from tests.evaluation.test_attempts import ScriptedPool, World
-from tests.scheduler.fleetkit import NOW, make_eval, make_group, make_job
+from tests.scheduler.fleetkit import NOW, make_eval, make_group, make_job, make_node, make_task
 
 ALL = SchedulerConfig(preemption_config=PreemptionConfig(service_scheduler_enabled=True))
 
@@ -175,3 +177,18 @@ async def test_nodes_are_asked_for_some_at_a_time(world: World, monkeypatch: pyt
     assert [len(item.neighbours) for item in inputs if item.job and item.job.id == "high"] == [0, 2, 4, 5]
     # room that one victim leaves is used before another has to go.
     assert len(live(world, "high")) == 4 and len(live(world, "low")) == 3
+
+
+async def test_pr4_the_holder_of_the_devices_is_seen_and_goes(world: World) -> None:
+    gpu = NodeDevice(vendor="nvidia", type="gpu", name="t4", instances=(DeviceInstance(id="0"),))
+    node = make_node("a")
+    world.node("a", node_resources=msgspec.structs.replace(node.node_resources, devices=(gpu,)))
+    await place(world, id="idle", priority=20, task_groups=(make_group(cpu=100),))
+    asked = make_task(resources=Resources(cpu=100, memory_mb=10, devices=(DeviceRequest(name="gpu"),)))
+    await place(world, id="low", priority=30, task_groups=(make_group(tasks=(asked,)),))
+    [holder] = live(world, "low")
+    await place(world, id="high", priority=70, task_groups=(make_group(tasks=(asked,)),))
+    [winner] = live(world, "high")
+    assert winner.preempted_allocations == (holder.id,)
+    assert units_of(winner) == units_of(holder) == ("nvidia/gpu/t4:0",)
+    assert live(world, "idle")
