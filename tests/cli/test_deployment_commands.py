@@ -192,3 +192,25 @@ def test_an_allocation_names_its_deployment(rollouts: ScriptedAgent, encamp: Enc
     rollouts.on(methods.ALLOC_GET, m.AllocResponse(allocation=alloc, job=make_job()))
     out = encamp("alloc", "status", alloc.id[:8]).out
     assert any(line.split() == ["Deployment", "ID", "=", ALLOC_2[:8]] for line in out.splitlines())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("job", "promote", "-json", "-detach", "web"),
+        ("deployment", "promote", "-json", "-detach", ALLOC_2[:6]),
+        ("deployment", "pause", "-json", ALLOC_2[:6]),
+        ("deployment", "resume", "-json", ALLOC_2[:6]),
+        ("deployment", "fail", "-json", ALLOC_2[:6]),
+        ("job", "revert", "-json", "-detach", "web", "1"),
+    ],
+)
+def test_what_acts_answers_in_json(rollouts: ScriptedAgent, encamp: Encamp, words: tuple[str, ...]) -> None:
+    rollouts.on(methods.JOB_REVERT, m.JobRegisterResponse(eval_id="e" * 36, version=4))
+    result = encamp(*words)
+    assert result.code == 0 and json.loads(result.out)["EvalID"] == "e" * 36
+
+
+def test_following_and_json_exclude_each_other(rollouts: ScriptedAgent, encamp: Encamp) -> None:
+    result = encamp("deployment", "status", "-monitor", "-json", ALLOC_2[:6])
+    assert result.code == 1 and "leave out -json" in result.err and not result.out

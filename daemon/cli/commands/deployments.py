@@ -67,6 +67,8 @@ def status(session: Session, deployment: str | None, monitor: bool, verbose: boo
     row = resolve.deployment(session, deployment)
     console = session.console
     if monitor:
+        if as_json:
+            raise InvalidInput("-monitor follows in words; leave out -json, or ask again without -monitor")
         return Follower(session, row.namespace, verbose=verbose).rollout(row.id).exit_code
     if as_json:
         allocs = session.call(DEPLOYMENT_ALLOCS, id=row.id).allocations
@@ -83,13 +85,18 @@ def status(session: Session, deployment: str | None, monitor: bool, verbose: boo
 @option("-group", "groups", multiple=True, help="Only this group; repeatable.")
 @option("-detach", "detach", is_flag=True, help="Do not follow the rollout.")
 @verbose_option
+@json_option
 @with_session
-def promote(session: Session, deployment: str, groups: tuple[str, ...], detach: bool, verbose: bool) -> int:
+def promote(
+    session: Session, deployment: str, groups: tuple[str, ...], detach: bool, verbose: bool, as_json: bool
+) -> int:
     """Let the rest follow the canaries, which must all be healthy. Follows the rollout to its end."""
-    return promoted(session, deployment, groups, detach, verbose)
+    return promoted(session, deployment, groups, detach, verbose, as_json)
 
 
-def promoted(session: Session, deployment: str, groups: tuple[str, ...], detach: bool, verbose: bool) -> int:
+def promoted(
+    session: Session, deployment: str, groups: tuple[str, ...], detach: bool, verbose: bool, as_json: bool
+) -> int:
     """Promote, and follow."""
     row = resolve.deployment(session, deployment)
     try:
@@ -100,17 +107,29 @@ def promoted(session: Session, deployment: str, groups: tuple[str, ...], detach:
         allocs = session.call(DEPLOYMENT_ALLOCS, id=row.id, namespace=row.namespace).allocations
         lines = view.unready_canaries(row, allocs, groups, verbose)
         raise InvalidInput("\n".join([error.message, *lines]), **error.details) from error
+    if as_json:
+        session.console.json(to_json(answer, indent=2))
+        session.console.progress_to_stderr = True
     if detach:
-        session.console.line(f"Evaluation ID: {answer.eval_id}")
+        if not as_json:
+            session.console.line(f"Evaluation ID: {answer.eval_id}")
         return 0
     return Follower(session, row.namespace, verbose=verbose).rollout(row.id).exit_code
 
 
 def _steered(
-    session: Session, deployment: str, method: Method[Any, DeploymentUpdateResponse], word: str, **fields: Any
+    session: Session,
+    deployment: str,
+    as_json: bool,
+    method: Method[Any, DeploymentUpdateResponse],
+    word: str,
+    **fields: Any,
 ) -> None:
     row = resolve.deployment(session, deployment)
     answer = session.call(method, deployment_id=row.id, namespace=row.namespace, **fields)
+    if as_json:
+        session.console.json(to_json(answer, indent=2))
+        return
     session.console.line(f'Deployment "{row.id[:8]}" of job "{row.job_id}" {word}')
     if answer.reverted_job_version is not None:
         version = answer.reverted_job_version
@@ -119,20 +138,23 @@ def _steered(
 
 @command("fail", example="encamp deployment fail 5f3a")
 @click.argument("deployment", shell_complete=complete.deployments)
+@json_option
 @with_session
-def fail(session: Session, deployment: str) -> None:
+def fail(session: Session, deployment: str, as_json: bool) -> None:
     """End a deployment as failed. With auto_revert the job goes back to its newest stable version."""
-    _steered(session, deployment, DEPLOYMENT_FAIL, "has failed, as you wished")
+    _steered(session, deployment, as_json, DEPLOYMENT_FAIL, "has failed, as you wished")
 
 
 @command("pause", example="encamp deployment pause 5f3a")
 @click.argument("deployment", shell_complete=complete.deployments)
+@json_option
 @with_session
-def pause(session: Session, deployment: str) -> None:
+def pause(session: Session, deployment: str, as_json: bool) -> None:
     """Hold a deployment: nothing is replaced any more until it is resumed, and its deadline waits."""
     _steered(
         session,
         deployment,
+        as_json,
         DEPLOYMENT_PAUSE,
         "is paused; `encamp deployment resume` lets it go on",
         pause=True,
@@ -141,7 +163,8 @@ def pause(session: Session, deployment: str) -> None:
 
 @command("resume", example="encamp deployment resume 5f3a")
 @click.argument("deployment", shell_complete=complete.deployments)
+@json_option
 @with_session
-def resume(session: Session, deployment: str) -> None:
+def resume(session: Session, deployment: str, as_json: bool) -> None:
     """Let a paused deployment go on; its deadline begins anew."""
-    _steered(session, deployment, DEPLOYMENT_PAUSE, "goes on", pause=False)
+    _steered(session, deployment, as_json, DEPLOYMENT_PAUSE, "goes on", pause=False)

@@ -32,8 +32,11 @@ REVERT_S = 24 * 3600.0
 @option("-group", "groups", multiple=True, help="Only this group; repeatable.")
 @option("-detach", "detach", is_flag=True, help="Do not follow the rollout.")
 @verbose_option
+@json_option
 @with_session
-def promote(session: Session, job: str, groups: tuple[str, ...], detach: bool, verbose: bool) -> int:
+def promote(
+    session: Session, job: str, groups: tuple[str, ...], detach: bool, verbose: bool, as_json: bool
+) -> int:
     """Let the rest of a job follow its canaries, which must all be healthy.
 
     Follows the rollout to its end; exits 1 when it fails.
@@ -44,7 +47,7 @@ def promote(session: Session, job: str, groups: tuple[str, ...], detach: bool, v
     row = session.call(JOB_LATEST_DEPLOYMENT, id=stub.id, namespace=stub.namespace).deployment
     if row is None:
         raise InvalidInput(f'job "{stub.id}" has no deployment, and so no canaries to promote')
-    return promoted(session, row.id, groups, detach, verbose)
+    return promoted(session, row.id, groups, detach, verbose, as_json)
 
 
 @command("deployments", example="encamp job deployments web\nencamp job deployments -latest web")
@@ -76,9 +79,17 @@ def deployments(session: Session, job: str, latest: bool, all_: bool, verbose: b
 @option("-prior-version", "prior", type=int, default=None, help="Only if this version is the current one.")
 @option("-detach", "detach", is_flag=True, help="Do not follow the rollout.")
 @verbose_option
+@json_option
 @with_session
 def revert(
-    session: Session, job: str, version: int | None, tag: str, prior: int | None, detach: bool, verbose: bool
+    session: Session,
+    job: str,
+    version: int | None,
+    tag: str,
+    prior: int | None,
+    detach: bool,
+    verbose: bool,
+    as_json: bool,
 ) -> int:
     """Bring back an earlier version of a job, as a new version, and follow it until it is healthy.
 
@@ -95,9 +106,13 @@ def revert(
             f'job "{stub.id}" is at version {version} already; `encamp job history {stub.id}` lists the others'
         )
     answer = session.call(JOB_REVERT, job_id=stub.id, job_version=version, enforce_prior_version=prior, **at)
+    if as_json:
+        session.console.json(to_json(answer, indent=2))
+        session.console.progress_to_stderr = True
     session.console.progress([f'Job "{stub.id}": version {version} comes back as version {answer.version}'])
     if detach or not answer.eval_id:
-        session.console.line(f"Evaluation ID: {answer.eval_id}")
+        if not as_json:
+            session.console.line(f"Evaluation ID: {answer.eval_id}")
         return 0
     follower = Follower(session, stub.namespace, verbose=verbose)
     verdict = follower.evaluation(answer.eval_id)
