@@ -326,8 +326,7 @@ class Ranker:
         """The `count` best rows as they stand, best first."""
         if self.spreads is not None:
             rows, costs = self._costs(self.spreads, [])
-            order = np.lexsort((self.ties[rows], costs))[:count]
-            return rows[order].tolist()  # type: ignore[no-any-return]
+            return best_of((costs << COST_SHIFT) | self.ties[rows], count)
         if self._best is None or count > self._best[0]:
             # those that will be placed are looked for at once with those that are only shown.
             most = max(count, min(self.desired, _LOOKED_FOR))
