@@ -17,7 +17,7 @@ from daemon.model.base import encode
 from daemon.model.errors import InvalidInput, Unavailable
 from daemon.state.changes import Changes
 from daemon.state.commands import AnyCommand, Envelope
-from daemon.state.state import decode_entry
+from daemon.state.entries import decode_entry
 
 
 class Proposal(NamedTuple):

@@ -38,7 +38,11 @@ class VolumeMount(Wire, frozen=True, kw_only=True):
 
 
 class VolumeRequest(Wire, frozen=True, kw_only=True):
-    """A volume that a group needs. Only host volumes for now."""
+    """A volume that a group needs. Only host volumes for now.
+
+    `per_alloc`: each allocation has its own, named by its number; `sticky`: a replacement comes back to its volume.
+    The modes are what is asked of a dynamic volume (daemon/model/volume.py); "" is the plain one.
+    """
 
     name: str
     type: str = "host"

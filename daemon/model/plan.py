@@ -16,6 +16,7 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
 from daemon.model.resources import AllocatedResources, Usage
 from daemon.model.scheduler_config import SchedulerConfig
+from daemon.model.volume import DynamicVolume, VolumeClaim, VolumeWriter
 
 
 class AllocStop(Wire, frozen=True, kw_only=True):
@@ -158,6 +159,12 @@ class EvalInput(Wire, frozen=True, kw_only=True):
     deployment: Deployment | None = None
     #: node id -> how much the job's failures there still count, 0 to 1; nodes without any are not named.
     failures: dict[str, float] = {}
+    #: dynamic host volumes of its namespace that its groups may mean, on all nodes.
+    volumes: tuple[DynamicVolume, ...] = ()
+    #: volume id -> groups that have it mounted read-write.
+    writers: dict[str, tuple[VolumeWriter, ...]] = {}
+    #: what its sticky groups have had.
+    claims: tuple[VolumeClaim, ...] = ()
     #: as it holds for the job's node pool.
     config: SchedulerConfig = SchedulerConfig()
     index: int = 0

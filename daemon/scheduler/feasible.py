@@ -23,7 +23,7 @@ from daemon.scheduler.operators import DISTINCT
 from daemon.scheduler.targets import constraint_mask, escapes, remember
 from daemon.scheduler.unit_ask import UnitAsk, offers, unit_ask
 from daemon.state.columns import Column, Mask
-from daemon.state.deltas import DRIVER_DETECTED, DRIVER_HEALTHY, VOLUME_READ_ONLY
+from daemon.state.deltas import DRIVER_DETECTED, DRIVER_HEALTHY
 from daemon.state.fleet import Fleet
 
 ALL_POOL = "all"
@@ -83,7 +83,7 @@ def _location_checks(job: Job, fleet: Fleet) -> list[Check]:
 
 
 def feasibility_checks(job: Job, group: TaskGroup, fleet: Fleet) -> list[Check]:
-    """Everything about the node itself, in the order in which it is reported."""
+    """Everything about the node itself but volumes, in the order in which it is reported."""
     checks = [_constraint(fleet, constraint) for constraint in _plain(job.constraints)]
     drivers = dict.fromkeys(task.driver for task in group.tasks)
     for driver in drivers:
@@ -96,7 +96,7 @@ def feasibility_checks(job: Job, group: TaskGroup, fleet: Fleet) -> list[Check]:
             checks.append(_constraint(fleet, constraint))
     for network in group.networks[:1]:
         if network.mode not in ("host", "none", ""):
-            mask = _present(fleet, f"mode.{network.mode}")
+            mask = present(fleet, f"mode.{network.mode}")
             checks.append(Check("network", f'network mode "{network.mode}" missing', mask, network.mode))
         named = (port.host_network for port in (*network.reserved_ports, *network.dynamic_ports))
         for alias in dict.fromkeys(name for name in named if not is_own(name)):
@@ -105,8 +105,6 @@ def feasibility_checks(job: Job, group: TaskGroup, fleet: Fleet) -> list[Check]:
     ask = unit_ask(group)
     if ask:
         checks.extend(cached(fleet, ("units", ask), partial(_by_the_piece, fleet, ask)))
-    for request in group.volumes.values():
-        checks.extend(_volume(fleet, request.source or request.name, request.read_only))
     return checks
 
 
@@ -119,12 +117,14 @@ def _constraint(fleet: Fleet, constraint: Constraint) -> Check:
     return Check("constraint", str(constraint), mask, constraint, by_class=not escapes(constraint))
 
 
-def _present(fleet: Fleet, key: str) -> Mask:
+def present(fleet: Fleet, key: str) -> Mask:
+    """Rows that have anything in a column."""
     column = fleet.column(key)
     return np.zeros(fleet.length, dtype=np.bool_) if column is None else column.codes >= 0
 
 
-def _values(fleet: Fleet, column: Column | None, wanted: set[str]) -> Mask:
+def holding(fleet: Fleet, column: Column | None, wanted: set[str]) -> Mask:
+    """Rows that have one of these in a column."""
     if column is None:
         return np.zeros(fleet.length, dtype=np.bool_)
     table = [word in wanted for word in column.vocabulary]
@@ -134,12 +134,12 @@ def _values(fleet: Fleet, column: Column | None, wanted: set[str]) -> Mask:
 def _driver(fleet: Fleet, driver: str) -> list[Check]:
     """Detected, and healthy. A node that says nothing of the driver may have the attribute instead."""
     column = fleet.column(f"driver.{driver}")
-    told = _present(fleet, f"driver.{driver}")
+    told = present(fleet, f"driver.{driver}")
     attribute = fleet.column(f"attr.driver.{driver}")
-    by_attribute = ~told & _values(fleet, attribute, {"1", "true", "True", "TRUE", "t", "T"})
+    by_attribute = ~told & holding(fleet, attribute, {"1", "true", "True", "TRUE", "t", "T"})
     detected = told | by_attribute
-    sick = _values(fleet, column, {str(DRIVER_DETECTED)})
-    healthy = _values(fleet, column, {str(DRIVER_HEALTHY)}) | by_attribute
+    sick = holding(fleet, column, {str(DRIVER_DETECTED)})
+    healthy = holding(fleet, column, {str(DRIVER_HEALTHY)}) | by_attribute
     checks = [Check("driver", f"missing driver {driver}", detected, driver)]
     if sick.any():
         # a node without the driver fails one check, not two.
@@ -160,16 +160,6 @@ def _by_the_piece(fleet: Fleet, ask: UnitAsk) -> list[Check]:
         for row, devices in fleet.units.devices.items():
             mask[row] = offers(devices, ask)
         checks.append(Check("device", "missing devices", mask, ask))
-    return checks
-
-
-def _volume(fleet: Fleet, source: str, read_only: bool) -> list[Check]:
-    offered = _present(fleet, f"volume.{source}")
-    checks = [Check("volume", f'missing host volume "{source}"', offered, source)]
-    if not read_only:
-        locked = _values(fleet, fleet.column(f"volume.{source}"), {str(VOLUME_READ_ONLY)})
-        if locked.any():
-            checks.append(Check("volume_access", f'host volume "{source}" is read-only', ~locked, source))
     return checks
 
 

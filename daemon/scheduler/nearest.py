@@ -110,6 +110,8 @@ class Shortfall:
             return f'it offers no host volume "{check.subject}"'
         if kind == "volume_access":
             return f'its host volume "{check.subject}" is read-only, the group asks to write'
+        if kind in _VOLUME_LACKS:
+            return _VOLUME_LACKS[kind].format(subject=check.subject)
         if kind == "network":
             return f'it has no network of mode "{check.subject}"'
         if kind == "host_network":
@@ -188,7 +190,20 @@ class Shortfall:
         return f'node "{self.fleet.names[row] or self.fleet.ids[row][:8]}"'
 
 
+_VOLUME_LACKS = {
+    "volume_sticky": 'its host volume "{subject}" is of its configuration: sticky is for dynamic ones',
+    "volume_state": 'its host volume "{subject}" is not ready',
+    "volume_mode": 'its host volume "{subject}" does not offer the access and attachment mode asked for',
+    "volume_writer": 'another group writes to its host volume "{subject}"',
+    "volume_claim": 'the volume "{subject}" that the group has a claim on is on another node',
+}
+
 _SIMPLE = {
+    "volume_sticky": 'drop sticky: host volume "{subject}" on {name} stays where it is anyway',
+    "volume_state": 'see why host volume "{subject}" on {name} is not ready',
+    "volume_mode": 'ask for host volume "{subject}" in a mode that it offers on {name}',
+    "volume_writer": 'end the other group that writes to "{subject}" on {name}, or ask for it read-only',
+    "volume_claim": 'make room on the node that holds the claimed volume "{subject}"',
     "driver": "add a node with driver {subject}, or install it on {name} ({nodes} lack only that)",
     "driver_health": "repair driver {subject} on {name} ({nodes} lack only that)",
     "volume": 'offer host volume "{subject}" on {name} ({nodes} lack only that)',

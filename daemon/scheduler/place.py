@@ -9,7 +9,7 @@ Source: spec/scheduler.md 3.3, 5, 6.2.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
 import msgspec
@@ -33,6 +33,7 @@ from daemon.scheduler.report import GroupView, build_metric
 from daemon.scheduler.score import CLOSED
 from daemon.scheduler.unit_ask import unit_ask
 from daemon.scheduler.usage import group_resources
+from daemon.scheduler.volumes import GroupVolumes
 from daemon.scheduler.wishes import Wishes, wishes_of
 from daemon.scheduler.working import Working
 from daemon.state.columns import Mask
@@ -81,6 +82,7 @@ class Placer:
             preemption = Preemption(input_, self.working)
         self.preemption = preemption
         self.location = location_checks(job, fleet)
+        self.volumes = GroupVolumes(input_, job, fleet)
         self._checks: dict[str, list[Check]] = {}
         self._wishes: dict[str, Wishes] = {}
 
@@ -92,7 +94,8 @@ class Placer:
         """The group's checks of nodes, evaluated once."""
         checks = self._checks.get(group.name)
         if checks is None:
-            checks = self._checks[group.name] = feasibility_checks(self.job, group, self.fleet)
+            checks = feasibility_checks(self.job, group, self.fleet)
+            checks = self._checks[group.name] = [*checks, *self.volumes.checks(group)]
         return checks
 
     def _wishes_of(self, group: TaskGroup) -> Wishes:
@@ -113,9 +116,16 @@ class Placer:
             return False
         return bool((self.working.used[:, row] <= self.fleet.capacity[:, row]).all())
 
-    def view(self, group: TaskGroup, only: Mask | None = None, *, one_a_row: bool = False) -> GroupView:
-        """Masks and ranks of a group as the plan stands. `only` narrows the rows."""
-        checks = self.feasibility(group)
+    def view(
+        self,
+        group: TaskGroup,
+        only: Mask | None = None,
+        *,
+        one_a_row: bool = False,
+        besides: Sequence[Check] = (),
+    ) -> GroupView:
+        """Masks and ranks of a group as the plan stands. `only` narrows the rows, `besides` says why."""
+        checks = [*self.feasibility(group), *besides]
         mask = conjunction(self.fleet, (*self.location, *checks))
         if only is not None:
             mask = mask & only
@@ -141,12 +151,10 @@ class Placer:
             return placed
         view = self.view(group)
         metric = build_metric(view)
-        for request in (*decision.destructive, *decision.replacements):
-            self._replace(group, view, request, metric, placed)
-        if decision.canaries:
-            self._fresh(group, view, decision.canaries, metric, placed, canary=True)
-        if decision.fresh:
-            self._fresh(group, view, decision.fresh, metric, placed)
+        if self.volumes.by_one(group):
+            view = self._by_volume(group, decision, view, metric, placed)
+        else:
+            self._place_all(group, decision, view, metric, placed)
         if self.preemption is not None and (placed.failed or placed.evicted):
             # the best of all that would serve is wanted, not the first that is seen.
             self.preemption.want(view)
@@ -154,6 +162,39 @@ class Placer:
             placed.metric = explained(view, placed.failed - 1)
             placed.eligibility = [*self.location, *view.feasibility]
         return placed
+
+    def _place_all(
+        self, group: TaskGroup, decision: GroupDecision, view: GroupView, metric: AllocMetric, placed: Placed
+    ) -> None:
+        for request in (*decision.destructive, *decision.replacements):
+            self._replace(group, view, request, metric, placed)
+        if decision.canaries:
+            self._fresh(group, view, decision.canaries, metric, placed, canary=True)
+        if decision.fresh:
+            self._fresh(group, view, decision.fresh, metric, placed)
+
+    def _by_volume(
+        self, group: TaskGroup, decision: GroupDecision, view: GroupView, metric: AllocMetric, placed: Placed
+    ) -> GroupView:
+        """Place one after the other, each on the nodes that have its volumes. The view of the last that failed."""
+        for request in (*decision.destructive, *decision.replacements):
+            failed, previous = placed.failed, request.previous
+            own = self.view(group, besides=self.volumes.own(group, request.index, previous))
+            self._replace(group, own, request, metric, placed)
+            if placed.failed == failed:
+                self.volumes.took(group, placed.allocs[-1], previous)
+            else:
+                view = own
+        fresh = [(index, True) for index in decision.canaries] + [(index, False) for index in decision.fresh]
+        for index, canary in fresh:
+            failed = placed.failed
+            own = self.view(group, besides=self.volumes.own(group, index, None))
+            self._fresh_by_one(group, own.ranker, [index], metric, placed, canary=canary)
+            if placed.failed == failed:
+                self.volumes.took(group, placed.allocs[-1], None)
+            else:
+                view = own
+        return view
 
     def _replace(
         self, group: TaskGroup, view: GroupView, request: Replace, metric: AllocMetric, placed: Placed
@@ -298,7 +339,7 @@ class Placer:
         *,
         canary: bool = False,
     ) -> None:
-        """Groups that ask for cores or devices: what each is given is its own."""
+        """Groups of which each allocation is given its own: cores, devices, volumes."""
         for index in indexes:
             row = ranker.pick()
             if row >= 0:

@@ -22,6 +22,7 @@ from daemon.model.job import Job
 from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
 from daemon.state.apply_allocs import AWAY
 from daemon.state.apply_deployments import begin_deployment, change_deployment
+from daemon.state.apply_volumes import claim_volumes, refused
 from daemon.state.block_columns import column_faults, has_repeats, node_rows, only_rows
 from daemon.state.changes import PlanApplied
 from daemon.state.commands import PlanApply
@@ -37,7 +38,7 @@ class _Pass:
         self.command = command
         self.job: Job | None = draft.tables.jobs.get((command.namespace, command.job_id))
         old = draft.tables.old_versions.get((command.namespace, command.job_id)) or ()
-        self.versions = {job.version for job in (self.job, *old) if job is not None}
+        self.versions = {job.version: job for job in (self.job, *old) if job is not None}
         #: blocks and rows that were stored, for `replaced_by`.
         self.rows: set[str] = set()
         self.blocks: list[AllocBlock] = []
@@ -128,10 +129,33 @@ def _place_block(run: _Pass, block: AllocBlock) -> None:
     if block.eval_id and _is_known(run, block):
         _refuse_block(run, block, "these allocations are stored already")
         return
+    if len(draft.tables.volumes):
+        block = _within_volumes(run, block)
+        if not block.count:
+            return
     block = replace(block, create_index=draft.index, create_time_ns=draft.time_ns)
     draft.add_block(block, node_codes.astype("<u4").tobytes())
+    if len(draft.tables.volumes):
+        for row in range(block.count if _sticky(run, block.job_version, block.task_group) else 0):
+            _claim(run, block.row(row))
     run.blocks.append(block)
     run.placed += block.count
+
+
+def _within_volumes(run: _Pass, block: AllocBlock) -> AllocBlock:
+    """Its rows that may have the dynamic volumes of their nodes."""
+    draft, job = run.draft, run.versions[block.job_version]
+    group = job.group(block.task_group)
+    if group is None or not group.volumes:
+        return block
+    keep = np.ones(block.count, dtype=np.bool_)
+    for row, position in enumerate(node_rows(block).tolist()):
+        node_id, index = block.nodes[position], block.row(row).index
+        reason = refused(draft, job, group, node_id, index)
+        if reason:
+            run.refuse(block.alloc_id(row), reason)
+            keep[row] = False
+    return block if keep.all() else only_rows(block, keep)
 
 
 def _is_known(run: _Pass, block: AllocBlock) -> bool:
@@ -160,8 +184,32 @@ def _place_alloc(run: _Pass, alloc: Allocation, moved: str) -> None:
         run.refuse(alloc.id, _node_reason(node.epoch if node else GONE))
     elif alloc.id in tables.allocs:
         run.refuse(alloc.id, "this allocation is stored already")
+    elif len(tables.volumes) and (reason := _without_volumes(run, alloc)):
+        run.refuse(alloc.id, reason)
     else:
         _store_alloc(run, alloc)
+
+
+def _without_volumes(run: _Pass, alloc: Allocation) -> str:
+    """Why it may not have the dynamic volumes of its node; "" when it may."""
+    job = run.versions[alloc.job_version]
+    group = job.group(alloc.task_group)
+    if group is None or not group.volumes:
+        return ""
+    return refused(run.draft, job, group, alloc.node_id, alloc.index)
+
+
+def _claim(run: _Pass, alloc: Allocation) -> None:
+    """Write down what a stored placement has claimed."""
+    job = run.versions[alloc.job_version]
+    group = job.group(alloc.task_group)
+    if group is not None:
+        claim_volumes(run.draft, job, group, alloc)
+
+
+def _sticky(run: _Pass, version: int, name: str) -> bool:
+    group = run.versions[version].group(name)
+    return group is not None and any(request.sticky for request in group.volumes.values())
 
 
 def _store_alloc(run: _Pass, alloc: Allocation) -> None:
@@ -178,6 +226,8 @@ def _store_alloc(run: _Pass, alloc: Allocation) -> None:
     )
     run.rows.add(alloc.id)
     run.placed += 1
+    if len(draft.tables.volumes) and _sticky(run, alloc.job_version, alloc.task_group):
+        _claim(run, alloc)
     before = draft.tables.allocs.get(alloc.previous_allocation) if alloc.previous_allocation else None
     if before is not None and before.id != alloc.id:
         after = replace(

@@ -22,6 +22,7 @@ from daemon.model.node import Node
 #: names of the tables, as `State.table_index` takes them.
 TABLES = (
     "cluster", "jobs", "nodes", "evals", "allocs", "summaries", "launches", "deployments", "scaling", "settings",
+    "volumes",
 )  # fmt: skip
 
 

@@ -20,6 +20,7 @@ from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
 from daemon.model.scheduler_config import SchedulerConfig
 from daemon.model.scopes import Namespace, NodePool
 from daemon.model.tasks import TaskState
+from daemon.model.volume import DynamicVolume
 
 #: raised with every change of the shape or the meaning of entries.
 SCHEMA = 1
@@ -206,6 +207,19 @@ class NodePoolDelete(Command, frozen=True, kw_only=True):
     name: str
 
 
+class VolumesPut(Command, frozen=True, kw_only=True):
+    """Create or change records of dynamic host volumes: all of them, or none."""
+
+    volumes: tuple[DynamicVolume, ...]
+    evaluations: tuple[Evaluation, ...] = ()
+
+
+class VolumesForget(Command, frozen=True, kw_only=True):
+    """Remove records of dynamic host volumes, with the claims on them."""
+
+    volume_ids: tuple[str, ...]
+
+
 class ClientUpdate(Strict, frozen=True, kw_only=True):
     """What a node says of one of its allocations."""
 
@@ -313,6 +327,8 @@ AnyCommand = (
     | NamespaceDelete
     | NodePoolUpsert
     | NodePoolDelete
+    | VolumesPut
+    | VolumesForget
     | AllocClientUpdate
     | AllocTransition
     | DeploymentStatusUpdate

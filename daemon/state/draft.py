@@ -23,6 +23,7 @@ from daemon.model.node import Node
 from daemon.model.scaling import JobScaling
 from daemon.model.scheduler_config import SchedulerConfig
 from daemon.model.scopes import Namespace, NodePool
+from daemon.model.volume import DynamicVolume, VolumeClaim
 from daemon.state.alloc_table import JobKey
 from daemon.state.changes import TABLES, Changes
 from daemon.state.job_status import derived_status
@@ -58,6 +59,8 @@ class Draft:
         self._scaling = False
         #: scheduler settings, namespaces, pools.
         self._settings = False
+        #: dynamic host volumes, and claims on them.
+        self._volumes = False
         #: children of other jobs that this entry has brought to their end.
         self._ended: list[Job] = []
 
@@ -102,6 +105,27 @@ class Draft:
         self._settings |= found
         return found
 
+    def put_volume(self, volume: DynamicVolume) -> None:
+        """Insert or replace a dynamic host volume; its indexes are set here."""
+        key = (volume.namespace, volume.name, volume.node_id)
+        before = self.tables.volumes.get(key)
+        created = before.create_index if before else self.index
+        self.tables.volumes.put(key, replace(volume, create_index=created, modify_index=self.index))
+        self._volumes = True
+
+    def remove_volume(self, volume: DynamicVolume) -> None:
+        """Forget a dynamic host volume."""
+        self.tables.volumes.pop((volume.namespace, volume.name, volume.node_id))
+        self._volumes = True
+
+    def put_claims(self, key: JobKey, claims: tuple[VolumeClaim, ...]) -> None:
+        """Replace a job's claims on volumes."""
+        if claims:
+            self.tables.claims.put(key, claims)
+        else:
+            self.tables.claims.pop(key)
+        self._volumes = True
+
     def put_node(self, node: Node) -> None:
         """Insert or replace a node."""
         _note(self._nodes, node.id, self.tables.nodes.get(node.id), node)
@@ -124,6 +148,7 @@ class Draft:
         self.tables.pop_job(job.key)
         self._launches |= self.tables.launches.pop(job.key) is not None
         self._scaling |= self.tables.scaling.pop(job.key) is not None
+        self._volumes |= self.tables.claims.pop(job.key) is not None
         self.tables.old_versions.pop(job.key)
         self.tables.sources.pop(job.key)
         self._summary.forget(job.key)
@@ -280,6 +305,7 @@ class Draft:
             "deployments": bool(changes.deployments),
             "scaling": self._scaling,
             "settings": self._settings,
+            "volumes": self._volumes,
         }
         changes.tables = tuple(name for name in TABLES if touched[name])
         for name in changes.tables:

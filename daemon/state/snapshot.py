@@ -29,6 +29,7 @@ from daemon.model.scaling import JobScaling
 from daemon.model.scheduler_config import SchedulerConfig
 from daemon.model.scopes import Namespace, NodePool
 from daemon.model.summary import JobSummary
+from daemon.model.volume import DynamicVolume, VolumeClaim
 from daemon.state.alloc_rows import Row, StoredBlock
 from daemon.state.commands import SCHEMA
 from daemon.state.strict import decode_strict
@@ -235,6 +236,16 @@ def _read_pools(tables: Tables, piece: Piece) -> None:
         tables.node_pools.put(pool.name, pool)
 
 
+def _read_volumes(tables: Tables, piece: Piece) -> None:
+    for row in _read(piece, list[DynamicVolume]):
+        tables.volumes.put((row.namespace, row.name, row.node_id), row)
+
+
+def _read_claims(tables: Tables, piece: Piece) -> None:
+    for claims in _read(piece, list[tuple[VolumeClaim, ...]]):
+        tables.claims.put((claims[0].namespace, claims[0].job_id), claims)
+
+
 def _read_nodes(tables: Tables, piece: Piece) -> None:
     for node in _read(piece, list[Node]):
         tables.put_node(node)
@@ -264,6 +275,8 @@ _READERS: dict[str, Callable[[Tables, Piece], None]] = {
     "scaling": _read_scaling,
     "namespaces": _read_namespaces,
     "node_pools": _read_pools,
+    "volumes": _read_volumes,
+    "claims": _read_claims,
     "nodes": _read_nodes,
     "evals": _read_evals,
     "deployments": _read_deployments,

@@ -15,9 +15,8 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from daemon.model.alloc import Allocation, AllocBlock
-from daemon.model.base import decode
 from daemon.model.deployment import Deployment
-from daemon.model.errors import InvalidInput, check
+from daemon.model.errors import check
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
 from daemon.model.launch import Launches
@@ -39,19 +38,21 @@ from daemon.state import (
     apply_scaling,
     apply_settings,
     apply_tags,
+    apply_volumes,
 )
 from daemon.state import commands as c
 from daemon.state.alloc_rows import NO_SLOT, pack
 from daemon.state.apply_plan import apply_plan
 from daemon.state.changes import TABLES, Changes
 from daemon.state.draft import Draft
+from daemon.state.entries import decode_entry
 from daemon.state.holdings import failed_since, holdings
 from daemon.state.job_index import Children
 from daemon.state.newest import Found, Wanted, newest
 from daemon.state.scopes import Scopes
 from daemon.state.snapshot import StateSnapshot, read_pieces
-from daemon.state.strict import decode_strict
 from daemon.state.tables import Tables
+from daemon.state.volumes import Volumes
 
 
 def _noop(draft: Draft, command: c.Noop) -> None:
@@ -79,6 +80,8 @@ _APPLY: dict[type[c.Command], Callable[[Draft, Any], None]] = {
     c.NamespaceDelete: apply_settings.apply_namespace_delete,
     c.NodePoolUpsert: apply_settings.apply_node_pool,
     c.NodePoolDelete: apply_settings.apply_node_pool_delete,
+    c.VolumesPut: apply_volumes.apply_volumes_put,
+    c.VolumesForget: apply_volumes.apply_volumes_forget,
     c.AllocClientUpdate: apply_allocs.apply_client_update,
     c.AllocTransition: apply_allocs.apply_transition,
     c.DeploymentStatusUpdate: apply_deployments.apply_status,
@@ -193,6 +196,11 @@ class State:
     def scopes(self) -> Scopes:
         """Namespaces and node pools."""
         return Scopes(self._tables)
+
+    @property
+    def volumes(self) -> Volumes:
+        """Dynamic host volumes, and claims on them."""
+        return Volumes(self._tables)
 
     # nodes ---------------------------------------------------------------------------------------------
 
@@ -361,37 +369,3 @@ class State:
         else:
             rows = self.nodes() if table == "nodes" else self.evals()
         return sorted(row.id for row in rows if row.id.startswith(prefix))
-
-
-def decode_entry(data: bytes) -> c.AnyCommand:
-    """The command in a log entry's bytes.
-
-    Raises: InvalidInput, when it is of a later version, or not an entry.
-    """
-    try:
-        envelope = decode_strict(data, c.Envelope)
-    except InvalidInput as error:
-        schema = _schema_of(data)
-        if schema is not None and schema > c.SCHEMA:
-            raise InvalidInput(
-                f"the log entry has schema {schema}, this version of encamp reads up to {c.SCHEMA}; "
-                "start the version that wrote it, or a newer one",
-                schema=schema,
-            ) from error
-        raise
-    if envelope.schema > c.SCHEMA:
-        raise InvalidInput(
-            f"the log entry has schema {envelope.schema}, this version of encamp reads up to {c.SCHEMA}; "
-            "start the version that wrote it, or a newer one",
-            schema=envelope.schema,
-        )
-    return envelope.command
-
-
-def _schema_of(data: bytes) -> int | None:
-    try:
-        found: Any = decode(data, object)
-    except InvalidInput:
-        return None
-    schema = found.get("Schema") if isinstance(found, dict) else None
-    return schema if isinstance(schema, int) else None

@@ -20,6 +20,7 @@ from daemon.model.scaling import JobScaling
 from daemon.model.scheduler_config import SchedulerConfig
 from daemon.model.scopes import Namespace, NodePool
 from daemon.model.summary import JobSummary
+from daemon.model.volume import DynamicVolume, VolumeClaim
 from daemon.state.alloc_rows import Row, StoredBlock
 from daemon.state.alloc_table import AllocTable, JobKey
 from daemon.state.deployments import DeploymentTable
@@ -74,6 +75,10 @@ class Tables:
         self.scheduler_config = SchedulerConfig()
         self.namespaces: Table[str, Namespace] = Table(1, one_shard)
         self.node_pools: Table[str, NodePool] = Table(1, one_shard)
+        #: by namespace, name and node.
+        self.volumes: Table[tuple[str, str, str], DynamicVolume] = Table(64, name_shard)
+        #: of the job's sticky groups.
+        self.claims: Table[JobKey, tuple[VolumeClaim, ...]] = Table(64, name_shard)
         self.job_index = JobIndex()
         self.nodes: Table[str, Node] = Table(ID_SHARDS, id_shard)
         self.evals: Table[str, Evaluation] = Table(ID_SHARDS, id_shard)
@@ -154,6 +159,8 @@ class Tables:
                 "scaling": self.scaling.freeze(),
                 "namespaces": self.namespaces.freeze(),
                 "node_pools": self.node_pools.freeze(),
+                "volumes": self.volumes.freeze(),
+                "claims": self.claims.freeze(),
                 "nodes": self.nodes.freeze(),
                 "evals": self.evals.freeze(),
                 "deployments": self.deployments.rows.freeze(),

@@ -37,14 +37,19 @@ def eval_input(
     is_batch = job is not None and job.type in _BATCH
     allocs = tuple(alloc for alloc in state.allocs_by_job(namespace, job_id) if is_batch or _matters(alloc))
     in_use = {alloc.job_version for alloc in allocs}
+    old_jobs = tuple(old for old in versions[1:] if old.version in in_use)
+    volumes = state.volumes.of_job(job, *old_jobs) if job is not None else ()
     return EvalInput(
         evaluation=evaluation,
         job=job,
-        old_jobs=tuple(old for old in versions[1:] if old.version in in_use),
+        old_jobs=old_jobs,
         allocs=allocs,
         nodes=_nodes(state, allocs),
         deployment=state.latest_deployment(namespace, job_id),
         failures=failed_on(job, now_ns) if job is not None and failed_on is not None else {},
+        volumes=volumes,
+        writers={row.id: found for row in volumes if (found := state.volumes.writers(row))},
+        claims=state.volumes.claims(namespace, job_id),
         config=state.scopes.config_for(job.node_pool) if job is not None else state.scheduler_config,
         index=state.index,
         now_ns=now_ns,

@@ -64,6 +64,32 @@ def test_disconnect_blocks_that_mean_nothing(disconnect: DisconnectStrategy, wor
     assert word in str(said(make_job(task_groups=(make_group(disconnect=disconnect),))))
 
 
+@pytest.mark.parametrize(
+    ("facts", "type_", "word"),
+    [
+        ({"access_mode": "single-node"}, JobType.SERVICE, "single-node-multi-writer"),
+        ({"attachment_mode": "disk"}, JobType.SERVICE, "block-device"),
+        ({"per_alloc": True}, JobType.SYSTEM, "per_alloc"),
+        ({"per_alloc": True}, JobType.SYSBATCH, "per_alloc"),
+    ],
+)
+def test_volumes_that_nobody_can_give(facts: dict[str, Any], type_: JobType, word: str) -> None:
+    volume = VolumeRequest(name="v", source="s", **facts)
+    assert word in str(said(make_job(type=type_, task_groups=(make_group(volumes={"v": volume}),))))
+
+
+def test_volumes_may_be_sticky_numbered_and_of_a_mode() -> None:
+    volume = VolumeRequest(
+        name="v",
+        source="s",
+        sticky=True,
+        per_alloc=True,
+        access_mode="single-node-single-writer",
+        attachment_mode="block-device",
+    )
+    assert said(make_job(task_groups=(make_group(volumes={"v": volume}),))) == []
+
+
 NOT_YET = [
     make_job(task_groups=(make_group(ephemeral_disk=EphemeralDisk(migrate=True)),)),
     make_job(task_groups=(make_group(restart_policy=RestartPolicy(render_templates=True)),)),
@@ -71,7 +97,6 @@ NOT_YET = [
     make_job(task_groups=(make_group(networks=(Network(mode="cni/x"),)),)),
     make_job(task_groups=(make_group(networks=(Network(dns=DNSConfig()),)),)),
     make_job(task_groups=(make_group(volumes={"v": VolumeRequest(name="v", source="s", type="csi")}),)),
-    make_job(task_groups=(make_group(volumes={"v": VolumeRequest(name="v", source="s", sticky=True)}),)),
 ]
 
 

@@ -9,7 +9,8 @@ import pytest
 from daemon.model.base import encode
 from daemon.model.errors import InvalidInput
 from daemon.state.commands import Envelope
-from daemon.state.state import State, decode_entry
+from daemon.state.entries import decode_entry
+from daemon.state.state import State
 from tests.state.random_commands import Commands
 
 

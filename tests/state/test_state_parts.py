@@ -20,8 +20,9 @@ from daemon.state.commands import (
     JobRegister,
     NodeStatusUpdate,
 )
+from daemon.state.entries import decode_entry
 from daemon.state.runs import Runs
-from daemon.state.state import State, decode_entry
+from daemon.state.state import State
 from daemon.state.strict import decode_strict
 from daemon.state.table import Table, id_shard, name_shard, prefix_shard
 from daemon.state.view import eval_input

@@ -21,6 +21,7 @@ from daemon.jobspec.rules.wishes import check_affinities, check_spreads
 from daemon.model.enums import JobType
 from daemon.model.job import Job, TaskGroup
 from daemon.model.resources import Network, Port
+from daemon.model.volume import ACCESS_MODES, ATTACHMENT_MODES
 
 
 def check_group(job: Job, group: TaskGroup, report: Report) -> None:
@@ -50,6 +51,14 @@ def check_group(job: Job, group: TaskGroup, report: Report) -> None:
         inner = report.below(step("volume", name))
         inner.need(volume.type in ("host", "csi"), "type", 'the type of a volume is "host"')
         inner.need(bool(volume.source), "source", "a volume needs a source: the name of a host volume")
+        for key, mode, known in (
+            ("access_mode", volume.access_mode, ACCESS_MODES),
+            ("attachment_mode", volume.attachment_mode, ATTACHMENT_MODES),
+        ):
+            inner.need(not mode or mode in known, key, f'{key} "{mode}" is none of {", ".join(known)}')
+        everywhere = job.type in (JobType.SYSTEM, JobType.SYSBATCH)
+        message = f"allocations of a {job.type} job have no numbers of their own: per_alloc tells none apart"
+        inner.need(not (volume.per_alloc and everywhere), "per_alloc", message)
 
 
 def _check_tasks(group: TaskGroup, report: Report) -> None:

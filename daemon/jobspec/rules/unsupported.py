@@ -47,9 +47,6 @@ def _group(group: TaskGroup, report: Report) -> None:
         inner = report.below(step("volume", name))
         if JOB.is_unsupported_value("volume", "type", volume.type):
             _say(inner, "type", f'type = "{volume.type}"')
-        for key in ("per_alloc", "sticky", "access_mode", "attachment_mode"):
-            if getattr(volume, key):
-                _say(inner, key, f'"{key}"')
 
 
 def _task(task: Task, report: Report) -> None:

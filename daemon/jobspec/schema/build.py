@@ -87,7 +87,8 @@ def build_group(fields: Fields, job: Fields, job_type: JobType, reader: Reader) 
 
 
 def _volume(fields: Fields) -> VolumeRequest:
-    return VolumeRequest(name=fields.label, **fields.pick("type", "source", "read_only"))
+    keys = ("type", "source", "read_only", "per_alloc", "sticky", "access_mode", "attachment_mode")
+    return VolumeRequest(name=fields.label, **fields.pick(*keys))
 
 
 def build_task(fields: Fields, group_restart: Fields | None, job_type: JobType, reader: Reader) -> Task:

@@ -126,7 +126,18 @@ RESTART = BlockDef("restart", _keys(attempts="int", interval="duration", delay="
 EPHEMERAL_DISK = BlockDef("ephemeral_disk", _keys(size="int", sticky="bool"))
 PORT = BlockDef("port", _keys(static="int", to="int", ignore_collision="bool", host_network="string"))
 NETWORK = BlockDef("network", _keys(mode="string"), (Child("port", PORT, many=True, labels=1),))
-VOLUME = BlockDef("volume", _keys(type="string", source="string", read_only="bool"))
+VOLUME = BlockDef(
+    "volume",
+    _keys(
+        type="string",
+        source="string",
+        read_only="bool",
+        per_alloc="bool",
+        sticky="bool",
+        access_mode="string",
+        attachment_mode="string",
+    ),
+)
 VOLUME_MOUNT = BlockDef(
     "volume_mount",
     _keys(volume="string", destination="string", read_only="bool", propagation_mode="string"),
