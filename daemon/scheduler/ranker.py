@@ -326,7 +326,11 @@ class Ranker:
         """The `count` best rows as they stand, best first."""
         if self.spreads is not None:
             rows, costs = self._costs(self.spreads, [])
-            return best_of((costs << COST_SHIFT) | self.ties[rows], count)
+            if len(rows) > count:
+                kept = costs <= np.partition(costs, count - 1)[count - 1]
+                rows, costs = rows[kept], costs[kept]
+            order = np.lexsort((self.ties[rows], costs))[:count]
+            return rows[order].tolist()  # type: ignore[no-any-return]
         if self._best is None or count > self._best[0]:
             # those that will be placed are looked for at once with those that are only shown.
             most = max(count, min(self.desired, _LOOKED_FOR))

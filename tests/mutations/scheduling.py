@@ -12,6 +12,7 @@ _OPERATORS = ("daemon/scheduler/operators.py", _FEASIBLE)
 _VERSIONS = ("daemon/scheduler/versions.py", _FEASIBLE)
 _CHECKS = ("daemon/scheduler/feasible.py", _FEASIBLE)
 _ADDRESSES = ("daemon/scheduler/addresses.py", ("tests/scheduler/test_host_networks_of_ports.py",))
+_VOLUMES = ("daemon/scheduler/volumes.py", _FEASIBLE)
 _DISTINCT = ("daemon/scheduler/distinct.py", _FEASIBLE)
 _PORTS = ("daemon/scheduler/ports.py", _FEASIBLE)
 _USAGE = ("daemon/scheduler/usage.py", _FEASIBLE)
@@ -38,10 +39,10 @@ _TEXTS: list[tuple[tuple[str, tuple[str, ...]], str, str]] = [
     (_VERSIONS, "(0, int(part), \"\") if part.isdigit()", "(1, 0, part) if part.isdigit()"),
     (_VERSIONS, 'or (strict and match[1] == "~>")', ""),
     (_CHECKS, "healthy | ~detected, driver", "detected, driver"),
-    (_CHECKS, "by_attribute = ~told & _values", "by_attribute = told & _values"),
+    (_CHECKS, "by_attribute = ~told & holding", "by_attribute = told & holding"),
     (_CHECKS, "fnmatchcase(word, glob)", "word == glob"),
     (_CHECKS, "    if job.node_pool == ALL_POOL:", "    if False:"),
-    (_CHECKS, "    if not read_only:\n", "    if False:\n"),
+    (_VOLUMES, "        if not request.read_only:\n", "        if False:\n"),
     (_ADDRESSES, "found |= named & _has(fleet, alias)", "found |= _has(fleet, alias)"),
     (_ADDRESSES, "else column.codes >= 0", "else fleet.alive"),
     (_ADDRESSES, "    if is_own(alias):\n        return fleet.h", "    if True:\n        return fleet.h"),

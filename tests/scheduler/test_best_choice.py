@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from daemon.model.job import Job
@@ -137,6 +137,14 @@ def test_every_choice_is_the_best_by_brute_force(
     st.lists(_spread(), max_size=2),
     st.booleans(),
     FAILURES,
+)
+@example(
+    [(300, 200, 20, 0, "a")] * 3 + [(300, 200, 100, 0, "a"), (300, 200, 100, 1, "a")],
+    1,
+    [],
+    [Spread(attribute="${meta.rack}", weight=1, spread_target=(SpreadTarget(value="r0", percent=1),))],
+    False,
+    {},
 )
 def test_one_by_one_and_in_bulk_are_the_same_choice(
     drawn: list[tuple[int, int, int, int, str | None]],
