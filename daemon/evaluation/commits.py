@@ -26,7 +26,7 @@ from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job
 from daemon.model.plan import Attempt, Plan
 from daemon.state.changes import Changes, PlanApplied
-from daemon.state.commands import AnyCommand, EvalsUpsert, PlanApply
+from daemon.state.commands import AnyCommand, EvalsUpsert, plan_apply
 from daemon.state.tracker import FleetTracker
 
 log = logging.getLogger("encamp.evaluation")
@@ -215,19 +215,4 @@ def nodes_of(plan: Plan) -> list[str]:
 def _command(plan: Plan, outcome: tuple[Evaluation, ...], now_ns: int) -> AnyCommand:
     if plan.empty:
         return EvalsUpsert(time_ns=now_ns, evaluations=outcome)
-    return PlanApply(
-        time_ns=now_ns,
-        eval_id=plan.eval_id,
-        namespace=plan.namespace,
-        job_id=plan.job_id,
-        job_version=plan.job_version,
-        blocks=plan.blocks,
-        allocs=plan.allocs,
-        node_epochs=plan.node_epochs,
-        stops=plan.stops,
-        in_place=plan.in_place,
-        marks=plan.marks,
-        deployment=plan.deployment,
-        deployment_changes=plan.deployment_changes,
-        evaluations=outcome,
-    )
+    return plan_apply(plan, time_ns=now_ns, evaluations=outcome)

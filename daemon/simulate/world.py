@@ -34,7 +34,7 @@ from daemon.state.commands import (
     JobRegister,
     NodeRegister,
     NodeStatusUpdate,
-    PlanApply,
+    plan_apply,
 )
 from daemon.state.neighbours import neighbours
 from daemon.state.state import State
@@ -176,24 +176,7 @@ class World:
         return attempt
 
     def _commit(self, attempt: Attempt) -> Changes:
-        plan = attempt.plan
-        return self._apply(
-            PlanApply(
-                time_ns=self.now_ns,
-                eval_id=plan.eval_id,
-                namespace=plan.namespace,
-                job_id=plan.job_id,
-                job_version=plan.job_version,
-                blocks=plan.blocks,
-                allocs=plan.allocs,
-                node_epochs=plan.node_epochs,
-                stops=plan.stops,
-                in_place=plan.in_place,
-                marks=plan.marks,
-                deployment=plan.deployment,
-                deployment_changes=plan.deployment_changes,
-            )
-        )
+        return self._apply(plan_apply(attempt.plan, time_ns=self.now_ns))
 
     def _end(self, stopped: list[Allocation]) -> None:
         """The nodes have ended what they were told to end."""

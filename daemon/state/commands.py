@@ -16,7 +16,7 @@ from daemon.model.enums import ClientStatus, Eligibility, NodeStatus
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, JobSource
 from daemon.model.node import DrainStrategy, Node, NodeEvent, NodeQuarantine
-from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate
+from daemon.model.plan import AllocMark, AllocStop, InPlaceUpdate, Plan
 from daemon.model.scheduler_config import SchedulerConfig
 from daemon.model.scopes import Namespace, NodePool
 from daemon.model.tasks import TaskState
@@ -123,6 +123,26 @@ class PlanApply(Command, frozen=True, kw_only=True):
     deployment: Deployment | None = None
     deployment_changes: tuple[DeploymentChange, ...] = ()
     evaluations: tuple[Evaluation, ...] = ()
+
+
+def plan_apply(plan: Plan, *, time_ns: int, evaluations: tuple[Evaluation, ...] = ()) -> PlanApply:
+    """The command that stores a plan, or what is left of it."""
+    return PlanApply(
+        time_ns=time_ns,
+        eval_id=plan.eval_id,
+        namespace=plan.namespace,
+        job_id=plan.job_id,
+        job_version=plan.job_version,
+        blocks=plan.blocks,
+        allocs=plan.allocs,
+        node_epochs=plan.node_epochs,
+        stops=plan.stops,
+        in_place=plan.in_place,
+        marks=plan.marks,
+        deployment=plan.deployment,
+        deployment_changes=plan.deployment_changes,
+        evaluations=evaluations,
+    )
 
 
 class NodeRegister(Command, frozen=True, kw_only=True):
