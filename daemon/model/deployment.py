@@ -5,11 +5,18 @@ Source: spec/scheduler.md 1.7, 6.7; names: spec/nomad-surface.md B5.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from daemon.model.base import Wire
 from daemon.model.enums import DeploymentStatus
 
 #: these take no further update.
 TERMINAL = frozenset({DeploymentStatus.SUCCESSFUL, DeploymentStatus.FAILED, DeploymentStatus.CANCELLED})
+
+
+UNDER_WAY = "the rollout is under way"
+NEEDS_PROMOTION = f"{UNDER_WAY}; its canaries wait to be promoted"
+PROMOTES_ITSELF = f"{UNDER_WAY}; its canaries are promoted once all of them are healthy"
 
 
 class GroupDeployment(Wire, frozen=True, kw_only=True):
@@ -57,6 +64,14 @@ class Deployment(Wire, frozen=True, kw_only=True):
     def needs_promotion(self) -> bool:
         """True while a group has canaries and is not promoted."""
         return any(group.desired_canaries > 0 and not group.promoted for group in self.task_groups.values())
+
+
+def words_of(groups: Iterable[GroupDeployment]) -> str:
+    """How a rollout that is under way is described, by what it waits for."""
+    waiting = [group for group in groups if group.desired_canaries > 0 and not group.promoted]
+    if not waiting:
+        return UNDER_WAY
+    return PROMOTES_ITSELF if all(group.auto_promote for group in waiting) else NEEDS_PROMOTION
 
 
 class DeploymentChange(Wire, frozen=True, kw_only=True):

@@ -18,15 +18,12 @@ from dataclasses import dataclass, field
 from msgspec.structs import replace
 
 from daemon.model.alloc import Allocation
-from daemon.model.deployment import Deployment, DeploymentChange, GroupDeployment
+from daemon.model.deployment import Deployment, DeploymentChange, GroupDeployment, words_of
 from daemon.model.enums import ClientStatus, DeploymentStatus
 from daemon.model.evaluation import Evaluation
 from daemon.model.job import Job, TaskGroup
 from daemon.model.policies import UpdateStrategy
 
-RUNNING = "the rollout is under way"
-NEEDS_PROMOTION = "the rollout is under way; its canaries wait to be promoted"
-PROMOTES_ITSELF = "the rollout is under way; its canaries are promoted once all of them are healthy"
 DONE = "every group has what it asked for, and it is healthy"
 JOB_STOPPED = "the job was stopped"
 NEWER_VERSION = "a newer version of the job has taken its place"
@@ -187,10 +184,6 @@ class Rollouts:
         job = self.job
         if job is None or not self.begun:
             return None
-        canaried = [group for group in self.begun.values() if group.desired_canaries]
-        words = RUNNING
-        if canaried:
-            words = PROMOTES_ITSELF if all(g.auto_promote for g in canaried) else NEEDS_PROMOTION
         return Deployment(
             id=deployment_id,
             namespace=job.namespace,
@@ -200,7 +193,7 @@ class Rollouts:
             job_spec_modify_index=job.job_modify_index,
             job_create_index=job.create_index,
             task_groups=self.begun,
-            status_description=words,
+            status_description=words_of(self.begun.values()),
             eval_priority=evaluation.priority,
             create_time_ns=now_ns,
             modify_time_ns=now_ns,

@@ -14,7 +14,7 @@ from __future__ import annotations
 from msgspec.structs import replace
 
 from daemon.model.alloc import Allocation, AllocHealth
-from daemon.model.deployment import Deployment, DeploymentChange, GroupDeployment
+from daemon.model.deployment import Deployment, DeploymentChange, GroupDeployment, words_of
 from daemon.model.enums import DeploymentStatus
 from daemon.model.errors import Conflict, EncampError, InvalidInput, NotFound
 from daemon.model.evaluation import Evaluation
@@ -27,8 +27,6 @@ from daemon.state.job_versions import newest_stable, repeated, same_spec
 from daemon.state.rollout_counts import restarted, stopped
 
 NEWER = "a newer version of the job has taken its place"
-RUNNING = "the rollout is under way"
-NEEDS_PROMOTION = "the rollout is under way; its canaries wait to be promoted"
 BY_HAND = "allocations were marked as unhealthy by hand"
 
 
@@ -119,8 +117,8 @@ def apply_promote(draft: Draft, command: DeploymentPromote) -> None:
     }
     after = replace(row, task_groups=groups)
     if after.status == DeploymentStatus.RUNNING:
-        words = NEEDS_PROMOTION if after.needs_promotion else RUNNING
-        after = restarted(replace(after, status_description=words), draft.time_ns, waiting)
+        after = replace(after, status_description=words_of(groups.values()))
+        after = restarted(after, draft.time_ns, waiting)
     draft.put_deployment(after)
     for name in waiting:
         _unmark(draft, row.task_groups[name])

@@ -8,7 +8,14 @@ import pytest
 
 from daemon.model.alloc import Allocation, AllocHealth, DesiredTransition
 from daemon.model.base import NS_PER_S
-from daemon.model.deployment import Deployment, GroupDeployment
+from daemon.model.deployment import (
+    NEEDS_PROMOTION,
+    PROMOTES_ITSELF,
+    UNDER_WAY,
+    Deployment,
+    GroupDeployment,
+    words_of,
+)
 from daemon.model.enums import ClientStatus, DeploymentStatus, DesiredStatus
 from daemon.model.job import Job, TaskGroup
 from daemon.model.policies import ReschedulePolicy
@@ -169,3 +176,20 @@ def test_dp5_an_unhealthy_canary_or_a_group_that_wants_to_be_asked_keeps_it_wait
 def test_what_is_over_is_left_alone(status):
     late = group(require_progress_by_ns=1, progress_deadline_ns=0)
     assert judge(rollout(status, g=late), job(), [alloc(0, False)], NOW) is None
+
+
+@pytest.mark.parametrize(
+    ("groups", "words"),
+    [
+        ([GroupDeployment()], UNDER_WAY),
+        ([GroupDeployment(desired_canaries=1, promoted=True, auto_promote=True)], UNDER_WAY),
+        ([GroupDeployment(desired_canaries=1)], NEEDS_PROMOTION),
+        ([GroupDeployment(desired_canaries=1, auto_promote=True), GroupDeployment()], PROMOTES_ITSELF),
+        (
+            [GroupDeployment(desired_canaries=1, auto_promote=True), GroupDeployment(desired_canaries=1)],
+            NEEDS_PROMOTION,
+        ),
+    ],
+)
+def test_words_say_what_a_rollout_waits_for(groups: list[GroupDeployment], words: str) -> None:
+    assert words_of(groups) == words

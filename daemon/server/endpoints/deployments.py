@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import msgspec
 
-from daemon.model.deployment import Deployment, DeploymentChange
+from daemon.model.deployment import Deployment, DeploymentChange, words_of
 from daemon.model.enums import DeploymentStatus, Trigger
 from daemon.model.errors import Conflict, InvalidInput, NotFound, Unavailable
 from daemon.model.evaluation import Evaluation
@@ -25,8 +25,6 @@ from daemon.state.commands import (
 )
 
 PAUSED = "the rollout was paused by hand"
-RESUMED = "the rollout is under way"
-NEEDS_PROMOTION = "the rollout is under way; its canaries wait to be promoted"
 FAILED = "the rollout was failed by hand"
 
 
@@ -141,9 +139,7 @@ class DeploymentEndpoints:
         row = self._find(request.deployment_id)
         if row.active and request.pause == (row.status == DeploymentStatus.PAUSED):
             raise Conflict(f"deployment {row.id} is already {row.status}", deployment_id=row.id)
-        words = PAUSED
-        if not request.pause:
-            words = NEEDS_PROMOTION if row.needs_promotion else RESUMED
+        words = PAUSED if request.pause else words_of(row.task_groups.values())
         status = DeploymentStatus.PAUSED if request.pause else DeploymentStatus.RUNNING
         change = DeploymentChange(deployment_id=row.id, status=status, status_description=words)
         evaluation = None if request.pause else self._evaluation(row)
