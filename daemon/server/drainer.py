@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from daemon.aio.signal import Signal
 from daemon.model.base import NS_PER_S
 from daemon.model.enums import Trigger
 from daemon.model.errors import EncampError
@@ -36,7 +37,7 @@ class Drainer:
         self._context = context
         self._nodes: set[str] = set()
         self._concerned: set[JobKey] = set()
-        self._wakeup = asyncio.Event()
+        self._wakeup = Signal()
         self._read_all()
 
     def observe(self, changes: Changes) -> None:
@@ -47,7 +48,7 @@ class Drainer:
         for before, after in changes.nodes:
             if after is not None and after.drain_strategy is not None:
                 self._nodes.add(after.id)
-                self._wakeup.set()
+                self._wakeup.notify()
             elif before is not None:
                 self._nodes.discard(before.id)
         if not self._nodes:
@@ -57,21 +58,21 @@ class Drainer:
             if alloc is not None and (
                 alloc.node_id in self._nodes or (alloc.namespace, alloc.job_id) in self._concerned
             ):
-                self._wakeup.set()
+                self._wakeup.notify()
                 return
         if any(job is not None and job.key in self._concerned for _, job in changes.jobs):
-            self._wakeup.set()
+            self._wakeup.notify()
 
     def _read_all(self) -> None:
         self._nodes = {node.id for node in self._context.state.nodes() if node.drain_strategy is not None}
         self._concerned = set()
-        self._wakeup.set()
+        self._wakeup.notify()
 
     async def run(self) -> None:
         """Mark and complete, for as long as this server leads."""
         while True:
             wait_s = LOOK_S
-            self._wakeup.clear()
+            seen = self._wakeup.value
             if self._nodes:
                 began = self._context.clock.mono_s()
                 try:
@@ -81,10 +82,7 @@ class Drainer:
                 # a look over very large jobs takes its time: it never takes more than a fifth of the loop's
                 took_s = self._context.clock.mono_s() - began
                 await asyncio.sleep(min(LOOK_S, max(PACE_S, 4 * took_s)))
-            try:
-                await asyncio.wait_for(self._wakeup.wait(), wait_s)
-            except TimeoutError:
-                continue
+            await self._wakeup.wait_past(seen, wait_s)
 
     async def _look(self) -> float:
         """One look; returns the seconds until the next one is due anyway."""

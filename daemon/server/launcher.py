@@ -6,10 +6,10 @@ the clock at least every LOOK_S, so that a wall clock that steps is noticed.
 
 from __future__ import annotations
 
-import asyncio
 import heapq
 import logging
 
+from daemon.aio.signal import Signal
 from daemon.model.base import NS_PER_S
 from daemon.model.enums import Trigger
 from daemon.model.errors import Conflict, EncampError, NotFound
@@ -37,7 +37,7 @@ class Launcher:
         self._heap: list[tuple[int, JobKey]] = []
         #: the one entry of the heap per job that counts; others are stale.
         self._planned: dict[JobKey, int] = {}
-        self._wakeup = asyncio.Event()
+        self._wakeup = Signal()
         self._read_all()
 
     def observe(self, changes: Changes) -> None:
@@ -66,12 +66,12 @@ class Launcher:
     def _push(self, moment: int, key: JobKey) -> None:
         self._planned[key] = moment
         heapq.heappush(self._heap, (moment, key))
-        self._wakeup.set()
+        self._wakeup.notify()
 
     async def run(self) -> None:
         """Launch what is due, for as long as this server leads."""
         while True:
-            self._wakeup.clear()
+            seen = self._wakeup.value
             now = self._context.clock.now_ns()
             while self._heap and self._heap[0][0] <= now:
                 moment, key = heapq.heappop(self._heap)
@@ -81,10 +81,7 @@ class Launcher:
             wait_s = LOOK_S
             if self._heap:
                 wait_s = min(LOOK_S, max(0.0, (self._heap[0][0] - self._context.clock.now_ns()) / NS_PER_S))
-            try:
-                await asyncio.wait_for(self._wakeup.wait(), wait_s)
-            except TimeoutError:
-                continue
+            await self._wakeup.wait_past(seen, wait_s)
 
     async def _launch(self, key: JobKey) -> None:
         """Make the launches of one job that are due; an entry of the heap that is stale finds none."""

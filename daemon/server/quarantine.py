@@ -12,6 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 
+from daemon.aio.signal import Signal
 from daemon.model.alloc import Allocation
 from daemon.model.enums import ClientStatus, DesiredStatus
 from daemon.model.errors import EncampError
@@ -39,7 +40,7 @@ class Quarantine:
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
-        self._wakeup = asyncio.Event()
+        self._wakeup = Signal()
         self._marked: set[str] = set()
         #: nodes that changed since the last look; None: all may have, or the settings have.
         self._changed: set[str] | None = None
@@ -77,11 +78,11 @@ class Quarantine:
         for old, new in changes.allocs:
             if new is not None and _is_failure(old, new):
                 self._count(new, changes.time_ns)
-                self._wakeup.set()
+                self._wakeup.notify()
         if "settings" in changes.tables:
             self._changed = None
         if "settings" in changes.tables or (changes.nodes and (self._marked or len(self.scores))):
-            self._wakeup.set()
+            self._wakeup.notify()
 
     def _read_all(self) -> None:
         state, now_ns = self._context.state, self._context.clock.now_ns()
@@ -90,7 +91,7 @@ class Quarantine:
         for alloc in state.failed_since(now_ns - _REMEMBERED * self.scores.half_life_ns):
             self._count(alloc, alloc.modify_time_ns)
         self._changed = None
-        self._wakeup.set()
+        self._wakeup.notify()
 
     def _count(self, alloc: Allocation, time_ns: int) -> None:
         node = self._context.state.node(alloc.node_id)
@@ -106,7 +107,7 @@ class Quarantine:
     async def run(self) -> None:
         """Look and mark, for as long as this server leads."""
         while True:
-            self._wakeup.clear()
+            seen = self._wakeup.value
             began = self._context.clock.mono_s()
             try:
                 await self._look()
@@ -117,10 +118,7 @@ class Quarantine:
             # many failures on many nodes take no more than a fifth of the loop's time
             took_s = self._context.clock.mono_s() - began
             await asyncio.sleep(min(LOOK_S, max(PACE_S, 4 * took_s)))
-            try:
-                await asyncio.wait_for(self._wakeup.wait(), LOOK_S)
-            except TimeoutError:
-                continue
+            await self._wakeup.wait_past(seen, LOOK_S)
 
     async def _look(self) -> None:
         state, now_ns, config = self._context.state, self._context.clock.now_ns(), self._config

@@ -10,12 +10,14 @@ from daemon.model.alloc import Allocation
 from daemon.model.base import NS_PER_S
 from daemon.model.deployment import Deployment
 from daemon.model.enums import ClientStatus, DeploymentStatus, Trigger
-from daemon.model.errors import Conflict, InvalidInput, NotFound
+from daemon.model.errors import Conflict, InvalidInput, NotFound, Unavailable
 from daemon.model.job import Job
 from daemon.model.policies import ReschedulePolicy, UpdateStrategy
 from daemon.model.resources import Resources
 from daemon.rpc import messages as m
 from daemon.rpc import methods
+from daemon.server.deployments.watcher import ROUND_S
+from daemon.state.commands import DeploymentStatusUpdate
 from tests.server.serverkit import Kit, make_job
 
 FAST = {"min_healthy_time_ns": 0, "healthy_deadline_ns": 5 * NS_PER_S, "progress_deadline_ns": 60 * NS_PER_S}
@@ -131,6 +133,23 @@ async def test_dp1_the_deadline_fires_though_nothing_is_heard(kit):
     await kit.run_and_settle(web(progress_deadline_ns=NS_PER_S // 2, healthy_deadline_ns=1))
     row = await reached(kit, DeploymentStatus.FAILED, 0)
     assert "no progress within its progress_deadline of 0.5 s" in row.status_description
+
+
+async def test_what_the_log_did_not_take_is_judged_again_with_the_next_tick(kit, monkeypatch):
+    await kit.node()
+    context, right, refused = kit.server.context, kit.server.context.propose, []
+
+    async def propose(command: Any, **facts: Any) -> Any:
+        if isinstance(command, DeploymentStatusUpdate) and not refused:
+            refused.append(command)
+            raise Unavailable("the log is busy", retry_after_s=0.1)
+        return await right(command, **facts)
+
+    monkeypatch.setattr(context, "propose", propose)
+    await kit.run_and_settle(web(progress_deadline_ns=NS_PER_S, min_healthy_time_ns=0, healthy_deadline_ns=1))
+    began = context.clock.mono_s()
+    await reached(kit, DeploymentStatus.FAILED, 0)
+    assert refused and context.clock.mono_s() - began < ROUND_S / 2
 
 
 async def test_a_failed_allocation_of_a_rollout_is_replaced(kit):

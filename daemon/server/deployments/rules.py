@@ -68,6 +68,11 @@ def needs_allocs(row: Deployment) -> bool:
     return any(group.unhealthy_allocs for group in row.task_groups.values()) or _all_canaries_counted(row)
 
 
+def is_due(row: Deployment, now_ns: int) -> bool:
+    """A clock of it has run out."""
+    return any(0 < group.require_progress_by_ns <= now_ns for group in row.task_groups.values())
+
+
 def finished(group: GroupDeployment) -> bool:
     """The group has all that it asked for."""
     waits = group.desired_canaries > 0 and not group.promoted

@@ -1,8 +1,9 @@
 """The watcher of deployments: looks at all that are under way and does what the rules say. A leader's service.
 
-Theory: a look every TICK_S at the latest, over the state; what the changes say only makes a look come sooner. Nothing
-is remembered that a new leader would miss, but for one thing: whether allocations became healthy since the job was
-last evaluated. A watcher that does not know asks for one evaluation too many.
+Theory: what the changes name is looked at soon, those whose clock has run out within TICK_S, and all that are under way
+every ROUND_S, so that a change that was missed costs time and nothing else. Nothing is remembered that a new leader
+would miss, but for one thing: whether allocations became healthy since the job was last evaluated. A watcher that does
+not know asks for one evaluation too many.
 
 Evaluations and replacements of one look travel together in one log entry each. An evaluation for newly healthy
 allocations comes after a moment, in which more of them may be heard of, and not twice within NEWS_GAP_S.
@@ -14,14 +15,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable
 
+from daemon.aio.signal import Signal
 from daemon.model.alloc import DesiredTransition
 from daemon.model.deployment import Deployment, DeploymentChange
 from daemon.model.enums import ClientStatus, DeploymentStatus, EvalStatus, Trigger
 from daemon.model.errors import EncampError
 from daemon.model.evaluation import Evaluation
 from daemon.server.context import ServerContext
-from daemon.server.deployments.rules import Fail, Promote, Replace, judge, needs_allocs
+from daemon.server.deployments.rules import Fail, Promote, Replace, is_due, judge, needs_allocs
 from daemon.state.changes import Changes
 from daemon.state.commands import (
     AllocTransition,
@@ -33,8 +36,11 @@ from daemon.state.commands import (
 
 log = logging.getLogger("encamp.deployments")
 
-#: longest time between two looks at all deployments.
+#: time between two looks at the deadlines, and longest time between two looks at all deployments.
 TICK_S = 1.0
+ROUND_S = 15.0
+#: deployments that are looked at before others have their turn.
+BREATH = 200
 #: how long healthy allocations are gathered before their evaluation.
 NEWS_S = 0.2
 #: shortest time between two such evaluations of a deployment.
@@ -46,7 +52,7 @@ class DeploymentWatcher:
 
     def __init__(self, context: ServerContext) -> None:
         self._context = context
-        self._wakeup = asyncio.Event()
+        self._wakeup = Signal()
         #: deployments to be looked at before the next tick.
         self._soon: set[str] = set()
         #: deployments of which an allocation has failed: their allocations are looked at.
@@ -93,7 +99,7 @@ class DeploymentWatcher:
 
     def _look_soon(self, deployment_id: str) -> None:
         self._soon.add(deployment_id)
-        self._wakeup.set()
+        self._wakeup.notify()
 
     def _forget(self, deployment_id: str) -> None:
         self._soon.discard(deployment_id)
@@ -105,29 +111,36 @@ class DeploymentWatcher:
     async def run(self) -> None:
         """Watch, for as long as this server leads."""
         state, mono_s = self._context.state, self._context.clock.mono_s
-        next_tick = mono_s()
+        next_tick = next_round = mono_s()
         while True:
-            self._wakeup.clear()
-            if mono_s() >= next_tick:
+            seen = self._wakeup.value
+            found = [state.deployment(deployment_id) for deployment_id in sorted(self._soon)]
+            rows = [row for row in found if row is not None and row.active]
+            if mono_s() >= next_round:
                 rows = state.active_deployments()
+                next_tick, next_round = mono_s() + TICK_S, mono_s() + ROUND_S
+            elif mono_s() >= next_tick:
+                now_ns = self._context.clock.now_ns()
+                rows += [
+                    row
+                    for row in state.active_deployments()
+                    if is_due(row, now_ns) and row.id not in self._soon
+                ]
                 next_tick = mono_s() + TICK_S
-            else:
-                found = [state.deployment(deployment_id) for deployment_id in sorted(self._soon)]
-                rows = [row for row in found if row is not None and row.active]
             self._soon.clear()
             await self._look(rows)
             await self._tell_news()
             due = min([next_tick, *(at for _, at in self._news.values())])
-            try:
-                await asyncio.wait_for(self._wakeup.wait(), max(0.01, due - mono_s()))
-            except TimeoutError:
-                continue
+            await self._wakeup.wait_past(seen, max(0.01, due - mono_s()))
 
     async def _look(self, rows: list[Deployment]) -> None:
         """Judge each of them; replacements are gathered into one entry."""
         again: dict[str, DesiredTransition] = {}
+        asking: list[str] = []
         evaluations: list[Evaluation] = []
-        for row in rows:
+        for looked, row in enumerate(rows, 1):
+            if looked % BREATH == 0:
+                await asyncio.sleep(0)
             current = self._context.state.deployment(row.id)
             if current is None or not current.active:
                 continue
@@ -142,8 +155,10 @@ class DeploymentWatcher:
                             deployment_id=current.id,
                             evaluation=self._evaluation(current),
                         ),
+                        [current.id],
                     )
                 case Replace(alloc_ids):
+                    asking.append(current.id)
                     again.update(dict.fromkeys(alloc_ids, DesiredTransition(reschedule=True)))
                     evaluations.extend(filter(None, (self._evaluation(current),)))
                 case None:
@@ -152,7 +167,7 @@ class DeploymentWatcher:
             command = AllocTransition(
                 time_ns=self._context.clock.now_ns(), transitions=again, evaluations=tuple(evaluations)
             )
-            await self._propose(f"{len(again)} allocations", command)
+            await self._propose(f"{len(again)} allocations", command, asking)
 
     def _judge(self, row: Deployment) -> Fail | Promote | Replace | None:
         state = self._context.state
@@ -179,7 +194,7 @@ class DeploymentWatcher:
             revert=revert,
             evaluation=self._evaluation(row),
         )
-        await self._propose(row.id, command)
+        await self._propose(row.id, command, [row.id])
 
     async def _tell_news(self) -> None:
         """Evaluate the jobs of which allocations became healthy a moment ago."""
@@ -223,12 +238,13 @@ class DeploymentWatcher:
             job, Trigger.DEPLOYMENT_WATCHER, priority=row.eval_priority, deployment_id=row.id
         )
 
-    async def _propose(self, what: str, command: AnyCommand) -> bool:
-        """Put a command into the log. What it does not take is found again by the next look."""
+    async def _propose(self, what: str, command: AnyCommand, deployments: Iterable[str] = ()) -> bool:
+        """Put a command into the log. If it is not taken, these deployments are looked at again with the next tick."""
         try:
             await self._context.propose(command)
         except EncampError as error:
             log.warning("%s for %s was refused and is judged anew: %s", type(command).__name__, what, error)
+            self._soon.update(deployments)
             return False
         return True
 
