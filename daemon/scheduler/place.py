@@ -114,7 +114,7 @@ class Placer:
         checks = (*self.location[:2], *self.feasibility(group))
         if not all(check.mask[row] for check in checks):
             return False
-        return bool((self.working.used[:, row] <= self.fleet.capacity[:, row]).all())
+        return bool((self.working.staying(row) <= self.fleet.capacity[:, row]).all())
 
     def view(
         self,

@@ -137,7 +137,7 @@ class Reconciler:
         ran = any(not self._outdated(alloc) for alloc in allocs)
         self.rollouts.begin(group.name, rollout, total, ran=ran, changing=changing)
         if rollout.canarying:
-            decision.base = self._base(allocs)
+            decision.base = self._base(allocs, group)
         decision.stops = [self._as_lost(stop) for stop in decision.stops]
         # what is surplus is over: nobody waits for it to come back.
         over = {stop.alloc.id for stop in decision.stops}
@@ -186,11 +186,16 @@ class Reconciler:
         waits = first and any(self._changed(alloc) for alloc in allocs if not alloc.terminal)
         return rollout.open and not waits
 
-    def _base(self, allocs: list[Allocation]) -> Job | None:
-        """The newest older version that needs no promotion: what is not a canary of it came after its own."""
+    def _base(self, allocs: list[Allocation], group: TaskGroup) -> Job | None:
+        """The newest older version that needs no promotion: what is not a canary of it came after its own.
+
+        None, which is the newest, also where running allocations of that version would only be updated in place.
+        """
+        assert self.job is not None
         older = [alloc for alloc in canaries.forget_marked(allocs) if self._outdated(alloc)]
         version = max((alloc.job_version for alloc in older), default=None)
-        return None if version is None else self.versions.get(version)
+        base = None if version is None else self.versions.get(version)
+        return base if base is not None and is_destructive(base, self.job, group.name) else None
 
     def _stop_surplus(
         self, group: TaskGroup, rollout: GroupRollout, sets: Sets, ended: Ended, decision: GroupDecision

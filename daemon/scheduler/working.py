@@ -77,6 +77,11 @@ class Working:
             self.counts(self.live, alloc.task_group)[row] += sign
         return row
 
+    def staying(self, row: int) -> Ints:
+        """What the row will hold once all that is told to stop has ended: for those who are there already."""
+        held: Ints = self.used[:, row] - self.fleet.stopping[:, row]
+        return held
+
     def stop(self, alloc: Allocation) -> int:
         """The plan stops it: what it holds is free for the plan. Returns the row that changed, or -1."""
         row = self._count(alloc, -1)
