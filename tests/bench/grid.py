@@ -109,7 +109,7 @@ def run(scale: float) -> list[Figure]:
     worst = max(cells, key=lambda cell: cells[cell])
     return [
         Figure(
-            name="grid.worst",
+            name="grid",
             value=cells[worst],
             unit=f"ms ({worst})",
             better="lower",

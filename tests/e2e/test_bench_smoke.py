@@ -16,7 +16,14 @@ pytestmark = pytest.mark.slow
 
 @pytest.mark.parametrize(
     ("name", "scale"),
-    [("c1m", "0.002"), ("small", "0.002"), ("start", "0.2"), ("full", "0.01"), ("list", "0.001")],
+    [
+        ("c1m", "0.002"),
+        ("small", "0.002"),
+        ("start", "0.2"),
+        ("full", "0.01"),
+        ("list", "0.001"),
+        ("grid", "0.05"),
+    ],
 )
 def test_a_workload_runs_small(tmp_path: Path, name: str, scale: str) -> None:
     out = tmp_path / "figures.json"
@@ -26,4 +33,4 @@ def test_a_workload_runs_small(tmp_path: Path, name: str, scale: str) -> None:
     )
     assert done.returncode == 0, done.stdout + done.stderr
     first = json.loads(out.read_text())[0]
-    assert first["name"].startswith(name) and first["value"] > 0 and first["includes"]
+    assert first["name"] == name and first["value"] > 0 and first["includes"]
