@@ -38,7 +38,7 @@ _TEXTS: list[tuple[tuple[str, tuple[str, ...]], str, str]] = [
     (_SURPLUS, "            alloc.id not in second,\n", ""),
     (_FAILURES, "if asked.reschedule else None", ""),
     (_FAILURES, "                    ended.renew.append(alloc)\n", "                    ended.kept.append(alloc)\n"),
-    (_PASS, "decision.base = self._base(allocs)", "decision.base = None"),
+    (_PASS, "decision.base = self._base(allocs, group)", "decision.base = None"),
     (_DECISION, "if not request.canary]", "]"),
     (_AWAY, "decision.delayed = [(now_ns + limit_ns, alloc) for alloc in sets.lost]", "pass"),
     (_AWAY, "+ max(_KILL_MIN_NS, kill)", ""),
