@@ -74,9 +74,15 @@ def settle_lost(task: Task, client_pids: set[int]) -> int:
     if task.state != "lost" or task.report_timer is not None:
         return 0
     stat = read_stat(task.main[0])
-    parent: int = stat.ppid if stat and stat.start == task.main[1] else task.record.get("parent", 0)
+    there = stat is not None and stat.start == task.main[1]
+    parent: int = stat.ppid if there and stat is not None else task.record.get("parent", 0)
     if parent not in client_pids:
-        task.finish(unknown_exit())
-        return 0
+        # one that was seen dying at adoption has left its children to somebody since: to a client, perhaps, which
+        # reaped this one before we could look, and will say so unasked
+        inherited = not there and parent > 0 and read_stat(parent) is None
+        if not (inherited and client_pids):
+            task.finish(unknown_exit())
+            return 0
+        parent = 0
     task.report_timer = task.loop.later(REPORT_S, lambda: task.finish(unknown_exit()))
     return parent

@@ -9,14 +9,18 @@ import functools
 import os
 import signal
 import struct
+import subprocess
 import sys
 import termios
 import time
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 import pytest
 
 from plugins.kit import eventually
+from plugins.supervisor.adopt import settle_lost
 from plugins.supervisor.client import SupervisorClient
 from plugins.supervisor.kernel import all_stats, read_stat
 from plugins.supervisor.protocol import PIPE_BYTES
@@ -107,6 +111,47 @@ async def test_adopted_task_is_stopped_wholly(tmp_path, cgroup):
         await eventually(lambda: processes_of(tmp_path) == [client.pid], "only the supervisor is left")
         # the agent has reaped everything that became its child
         await eventually(lambda: not zombies(), "no zombies")
+
+
+class LostTask:
+    """What `settle_lost` asks of a task whose main process is gone."""
+
+    state = "lost"
+    report_timer: object = None
+
+    def __init__(self, parent: int, gone: int) -> None:
+        self.main = (gone, 1)
+        self.record = {"parent": parent}
+        self.loop = self
+        self.ended: list[object] = []
+
+    def later(self, delay_s: float, callback: Callable[[], None]) -> object:
+        return (delay_s, callback)
+
+    def finish(self, result: object) -> None:
+        self.ended.append(result)
+
+
+@pytest.mark.parametrize(
+    ("parent", "clients", "waits"),
+    [
+        ("client", {"client"}, True),
+        # the old supervisor, which was still dying when its task was adopted: a client may have inherited it
+        ("dead", {"client"}, True),
+        ("dead", set(), False),
+        # somebody else's child, or one that was gone already when it was adopted
+        ("alive", {"client"}, False),
+        ("nobody", {"client"}, False),
+    ],
+)
+def test_a_task_that_was_reaped_before_we_looked(parent: str, clients: set[str], waits: bool) -> None:
+    done = subprocess.Popen(["/bin/true"])
+    done.wait()
+    pids = {"client": os.getpid(), "dead": done.pid, "alive": 1, "nobody": 0}
+    task: Any = LostTask(pids[parent], done.pid)
+    reaper = settle_lost(task, {pids[client] for client in clients})
+    assert (task.report_timer is not None) == waits and bool(task.ended) == (not waits)
+    assert reaper == (os.getpid() if parent == "client" else 0)
 
 
 AGENT = """
